@@ -1,0 +1,476 @@
+"""The bus: plugins in, typed events out.
+
+pluggy keeps the register: who is there, whether signatures fit, ``tryfirst`` and ``trylast``, wrappers, blocking. The bus
+compiles what pluggy knows into flat functions (``_dispatch``) and hands those out as typed emitters.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType, ModuleType
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import pluggy
+from torchbus_hookspecs import Callback, FailurePolicy, Logger, specs
+from torchbus_hookspecs.events import EVENTS, Event, PluginFailed
+from torchbus_hookspecs.markers import PROJECT, kind_of
+from torchbus_hookspecs.specs import HOOKS
+
+from ._adapters import OPTIONS, TARGET, Shape, Target, adapt, hook_arguments
+from ._dispatch import Chain, Implementation, Scope, empty_function, install
+from ._errors import PluginConflictError, PluginValidationError, did_you_mean
+from ._ordering import order_names
+
+__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Plugin", "Subscription"]
+
+P = ParamSpec("P")
+E = TypeVar("E", bound=Event)
+
+STRIKES = 3
+"""Failures after which a plugin of policy ``quarantine`` is unregistered."""
+
+CALLBACK_SHAPE = Shape(Callback, tuple(name for name in HOOKS if hasattr(Callback, name)), misspelt=True)
+LOGGER_SHAPE = Shape(Logger, tuple(name for name in HOOKS if hasattr(Logger, name)))
+
+
+@dataclass(slots=True, eq=False)
+class Plugin:
+    """A registered plugin.
+
+    Attributes:
+        name: its instance name.
+        object: the callback, logger, module of hookimpls, …
+        policy: what happens when it raises.
+        origin: its distribution and version, as text; empty when it came as an object of the script's own.
+        is_user_code: the LightningModule or the datamodule of the run: its failures are simply the script's.
+        strikes: how often it failed under policy ``quarantine``.
+        last_failure: hook and error of its last failure.
+    """
+
+    name: str
+    object: object
+    policy: FailurePolicy = "raise"
+    origin: str = ""
+    is_user_code: bool = False
+    strikes: int = 0
+    last_failure: tuple[str, BaseException] | None = None
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"`{self.name}` ({self.origin})" if self.origin else f"`{self.name}`"
+
+
+@dataclass(slots=True, eq=False)
+class Subscription(Generic[E]):
+    """A handler of events. ``cancel()`` ends it.
+
+    Attributes:
+        every: hear only each n-th event.
+        once: hear only the n-th event.
+        before: hear only events before the n-th.
+        after: hear only events after the n-th.
+    """
+
+    bus: Bus
+    event: type[E]
+    handler: Callable[[E], object]
+    every: int = 1
+    once: int | None = None
+    before: int | None = None
+    after: int = 0
+    count: int = 0
+
+    def __call__(self, event: E) -> None:
+        self.count += 1
+        count = self.count
+        if (
+            count % self.every == 0
+            and (self.once is None or count == self.once)
+            and (self.before is None or count < self.before)
+            and count > self.after
+        ):
+            self.handler(event)
+
+    def cancel(self) -> None:
+        """Stop hearing."""
+        self.bus._unsubscribe(self)
+
+
+@dataclass(slots=True, eq=False)
+class _Hook:
+    """One hook of one bus: the function that callers hold, and how it is made."""
+
+    name: str
+    arguments: tuple[str, ...]
+    function: FunctionType
+    left_out: frozenset[str] = field(default_factory=frozenset)
+
+
+class Bus:
+    """A register of plugins and the emitters that call them.
+
+    Args:
+        rank: global rank of this process; implementations for rank zero only are left out on others.
+
+    Attributes:
+        scope: which hook is running.
+        quarantined: plugins that were unregistered for failing too often, in that order.
+    """
+
+    def __init__(self, rank: int = 0) -> None:
+        self.manager = pluggy.PluginManager(PROJECT)
+        self.manager.add_hookspecs(specs)
+        self.rank = rank
+        self.scope = Scope()
+        self.quarantined: list[Plugin] = []
+        self._plugins: dict[str, Plugin] = {}
+        self._order: list[str] = []
+        self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
+        self._subscriptions: list[Subscription[Any]] = []
+        self._telling_of_failure = False
+
+    # ---- the register ------------------------------------------------------------------------------------------------
+
+    def register(
+        self,
+        plugin: object,
+        name: str | None = None,
+        *,
+        shape: Shape | None = None,
+        policy: FailurePolicy | None = None,
+        origin: str = "",
+        is_user_code: bool = False,
+    ) -> str:
+        """Add a plugin; as in pluggy, it runs before those registered earlier (see ``arrange``).
+
+        Args:
+            plugin: a ``Callback``, a ``Logger``, or any module or object with hookimpls.
+            name: its instance name; default: that of its module or class.
+            shape: how its class implements hooks; default: found out.
+            policy: what happens when it raises; default: what its class says, else ``"raise"``.
+            origin: its distribution and version, for messages.
+            is_user_code: its failures are the script's own.
+
+        Returns:
+            The instance name.
+
+        Raises:
+            PluginConflictError: the name or the plugin is registered already.
+            PluginValidationError: its hooks do not fit the contract. Nothing of it stays registered.
+        """
+        name = name or _default_name(plugin)
+        if name in self._plugins:
+            raise PluginConflictError(
+                f"There are two plugins named `{name}`. To fix: give one of them another instance name, as in"
+                f' plugins={{"second_{name}": {{"plugin": "{name}", ...}}}}.',
+                plugin=name,
+            )
+        if any(known.object is plugin for known in self._plugins.values()):
+            raise PluginConflictError(f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name)
+        shape = shape or _shape_of(plugin)
+        implementations = adapt(plugin, shape, name) if shape else plugin
+        _verify(implementations, name, must_hear=shape is None)
+        record = Plugin(
+            name,
+            plugin,
+            policy or getattr(plugin, "on_failure", None) or "raise",
+            origin,
+            is_user_code,
+            before=_order_option(plugin, shape, "before"),
+            after=_order_option(plugin, shape, "after"),
+        )
+        self.manager.register(implementations, name)
+        self._plugins[name] = record
+        self._order.insert(0, name)
+        try:
+            self._recompile(self._hooks_of(name))
+        except BaseException:  # a circle in the order, say: leave nothing behind
+            self.unregister(name)
+            raise
+        return name
+
+    def unregister(self, plugin: object) -> None:
+        """Remove a plugin, given by instance name or as the object itself.
+
+        Raises:
+            KeyError: it is not registered.
+        """
+        name = plugin if isinstance(plugin, str) else self.name_of(plugin)
+        if name is None or name not in self._plugins:
+            raise KeyError(f"no plugin {plugin!r} is registered; there are: {', '.join(self._plugins) or 'none'}")
+        hooks = self._hooks_of(name)
+        self.manager.unregister(name=name)
+        del self._plugins[name]
+        self._order.remove(name)
+        self._recompile(hooks)
+
+    def arrange(self, names: Iterable[str]) -> None:
+        """Set the calling order of the named plugins; ``tryfirst``, ``trylast``, ``before`` and ``after`` still hold."""
+        wanted = [name for name in names if name in self._plugins]
+        order = [*wanted, *(name for name in self._order if name not in wanted)]
+        if order != self._order:
+            self._order = order
+            self._recompile(None)
+
+    @property
+    def plugins(self) -> dict[str, Plugin]:
+        """The registered plugins by instance name, in calling order."""
+        return {name: self._plugins[name] for name in self._order}
+
+    def name_of(self, plugin: object) -> str | None:
+        """The instance name of a registered object."""
+        return next((one.name for one in self._plugins.values() if one.object is plugin), None)
+
+    # ---- emitting ----------------------------------------------------------------------------------------------------
+
+    def emitter(self, event: Callable[P, Event]) -> Callable[P, Any]:
+        """A function that emits ``event``: its parameters are those of the event's class, its result what the hook's
+        specification says (a list for a broadcast, one value for a provider or a transform).
+
+        It stays valid when plugins come and go. The event object is built only while somebody subscribes to it.
+        """
+        return self._hook_of(event, frozenset()).function
+
+    def emitter_without(self, plugin: str, event: Callable[P, Event]) -> Callable[P, Any]:
+        """The same, as if the named plugin were not there: what a user's override reaches through ``super()``."""
+        return self._hook_of(event, frozenset({plugin})).function
+
+    def emit(self, event: Event) -> Any:
+        """Emit an event that exists already, such as one read from a recording."""
+        values = (getattr(event, name) for name in hook_arguments(event.hook_name))
+        return self.emitter(type(event))(*values)
+
+    def subscribe(
+        self,
+        event: type[E],
+        handler: Callable[[E], object],
+        *,
+        every: int = 1,
+        once: int | None = None,
+        before: int | None = None,
+        after: int = 0,
+    ) -> Subscription[E]:
+        """Call ``handler`` with each ``event``, right before its hook's implementations run.
+
+        Args:
+            event: an event's class, or ``Event`` for all of them.
+            handler: called with the event.
+            every, once, before, after: hear only each n-th event, only the n-th, only those before or after the n-th.
+        """
+        if not (isinstance(event, type) and issubclass(event, Event)):
+            raise TypeError(f"subscribe() takes an event class of torchbus_hookspecs.events, not {event!r}.")
+        for option, value in (("every", every), ("once", once), ("before", before)):
+            if value is not None and value < 1:
+                raise ValueError(f"subscribe({event.__name__}, {option}={value}): it must be at least 1.")
+        subscription = Subscription(self, event, handler, every, once, before, after)
+        self._subscriptions.append(subscription)
+        self._recompile(None)
+        return subscription
+
+    def _unsubscribe(self, subscription: Subscription[Any]) -> None:
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._recompile(None)
+
+    # ---- looking -----------------------------------------------------------------------------------------------------
+
+    def is_heard(self, event: Callable[..., Event]) -> bool:
+        """Whether anybody implements or subscribes to an event."""
+        name = _event_class(event).hook_name
+        return bool(self._chain(name, frozenset()).implementations) or self._publisher(name) is not None
+
+    def implementations(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
+        """Who implements a hook: instance name and function, in calling order (wrappers first)."""
+        chain = self._chain(hook, frozenset())
+        return [(one.plugin, one.function) for one in (*chain.wrappers, *chain.implementations)]
+
+    def _hooks_of(self, name: str) -> list[str]:
+        callers = self.manager.get_hookcallers(self.manager.get_plugin(name)) or []
+        return [caller.name for caller in callers]
+
+    # ---- compiling ---------------------------------------------------------------------------------------------------
+
+    def _hook_of(self, event: Callable[..., Event], left_out: frozenset[str]) -> _Hook:
+        name = _event_class(event).hook_name
+        hook = self._hooks.get((name, left_out))
+        if hook is None:
+            arguments = hook_arguments(name)
+            hook = self._hooks[name, left_out] = _Hook(name, arguments, empty_function(name, arguments), left_out)
+            install(hook.function, self._chain(name, left_out))
+        return hook
+
+    def _recompile(self, names: Iterable[str] | None) -> None:
+        wanted = None if names is None else set(names)
+        for hook in self._hooks.values():
+            if wanted is None or hook.name in wanted:
+                install(hook.function, self._chain(hook.name, hook.left_out))
+
+    def _chain(self, name: str, left_out: frozenset[str]) -> Chain:
+        caller: pluggy.HookCaller = getattr(self.manager.hook, name)
+        listed = [
+            one
+            for one in reversed(caller.get_hookimpls())
+            if one.plugin_name not in left_out and (self.rank == 0 or _options(one).get("ranks") != "zero")
+        ]
+        wrappers = [one for one in listed if one.hookwrapper or one.wrapper]
+        others = [one for one in listed if not (one.hookwrapper or one.wrapper)]
+        return Chain(
+            name,
+            hook_arguments(name),
+            kind_of(HOOKS[name]),
+            self.scope,
+            self._implementations(others),
+            self._implementations(wrappers),
+            self._publisher(name) if not left_out else None,
+        )
+
+    def _implementations(self, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
+        position = {name: index for index, name in enumerate(self._order)}
+        by_place = sorted(listed, key=lambda one: (_group(one), position[one.plugin_name]))
+        later: dict[str, set[str]] = {one.plugin_name: set() for one in by_place}
+        for one in by_place:
+            record, options = self._plugins[one.plugin_name], _options(one)
+            later[one.plugin_name].update(record.before, options.get("before", ()))
+            for earlier in (*record.after, *options.get("after", ())):
+                later.setdefault(earlier, set()).add(one.plugin_name)
+        implementations = {one.plugin_name: self._implementation(one) for one in by_place}
+        return [implementations[name] for name in order_names(list(implementations), later)]
+
+    def _implementation(self, one: pluggy.HookImpl) -> Implementation:
+        target: Target | None = getattr(one.function, TARGET, None)
+        hook = _options(one).get("specname") or one.function.__name__
+        if target is None:
+            # pluggy leaves out parameters with defaults; whoever names a hook's argument gets it
+            known = hook_arguments(hook) if hook in HOOKS else ()
+            keywords = tuple(name for name in one.kwargnames if name in known)
+            target = Target(one.function, tuple(one.argnames), keywords, final=False)
+        wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
+        blame = self._blamer(self._plugins[one.plugin_name], hook)
+        return Implementation(
+            one.plugin_name, target.function, target.positional, target.keywords, blame, wrapper, target.final
+        )
+
+    def _publisher(self, name: str) -> Callable[..., None] | None:
+        event = EVENTS[name]
+        handlers = [one for one in self._subscriptions if issubclass(event, one.event)]
+        if not handlers:
+            return None
+
+        def publish(*values: Any) -> None:
+            happened = event(*values)
+            for handler in handlers:
+                handler(happened)
+
+        return publish
+
+    # ---- faults ------------------------------------------------------------------------------------------------------
+
+    def _blamer(self, plugin: Plugin, hook: str) -> Callable[[BaseException], bool]:
+        def blame(error: BaseException) -> bool:
+            if plugin.is_user_code or not isinstance(error, Exception) or hasattr(error, "torchbus_plugin"):
+                return False
+            error.torchbus_plugin = plugin.name  # type: ignore[attr-defined]  # the innermost plugin is to blame, once
+            error.add_note(f"Raised by plugin {plugin}, in its `{hook}`.")
+            plugin.last_failure = hook, error
+            quarantined = False
+            if plugin.policy == "quarantine":
+                quarantined = self._strike(plugin, hook, error)
+            self._tell_of_failure(plugin, hook, error, quarantined)
+            return plugin.policy == "quarantine"
+
+        return blame
+
+    def _strike(self, plugin: Plugin, hook: str, error: Exception) -> bool:
+        plugin.strikes += 1
+        message = f"Plugin {plugin} failed in `{hook}`: {type(error).__name__}: {error}."
+        if plugin.strikes < STRIKES:
+            warnings.warn(f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4)
+            return False
+        if plugin.name in self._plugins:
+            self.unregister(plugin.name)
+            self.quarantined.append(plugin)
+            warnings.warn(f"{message} It is switched off now; the run goes on without it.", RuntimeWarning, stacklevel=4)
+        return True
+
+    def _tell_of_failure(self, plugin: Plugin, hook: str, error: Exception, quarantined: bool) -> None:
+        if self._telling_of_failure:  # a plugin that fails while it is told of a failure
+            return
+        self._telling_of_failure = True
+        try:
+            self.emitter_without(plugin.name, PluginFailed)(plugin.name, hook, error, quarantined)
+        finally:
+            self._telling_of_failure = False
+
+
+# ---- registration checks ----------------------------------------------------------------------------------------------
+
+
+def _event_class(event: Callable[..., Event]) -> type[Event]:
+    if isinstance(event, type) and issubclass(event, Event) and event.hook_name:
+        return event
+    raise TypeError(f"expected an event class of torchbus_hookspecs.events, such as TrainBatchEnd, not {event!r}")
+
+
+def _default_name(plugin: object) -> str:
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__
+    return plugin.__name__ if isinstance(plugin, type) else type(plugin).__name__
+
+
+def _shape_of(plugin: object) -> Shape | None:
+    if isinstance(plugin, Callback):
+        return CALLBACK_SHAPE
+    return LOGGER_SHAPE if isinstance(plugin, Logger) else None
+
+
+def _order_option(plugin: object, shape: Shape | None, option: str) -> tuple[str, ...]:
+    return tuple(getattr(plugin, option, ())) if shape is CALLBACK_SHAPE else ()
+
+
+def _options(one: pluggy.HookImpl) -> dict[str, Any]:
+    options: dict[str, Any] = getattr(one.function, OPTIONS, {})
+    return options
+
+
+def _group(one: pluggy.HookImpl) -> int:
+    return 0 if one.tryfirst else 2 if one.trylast else 1
+
+
+def _verify(implementations: object, name: str, must_hear: bool) -> None:
+    """Refuse what does not fit the contract, before pluggy changes anything."""
+    found = 0
+    for attribute in dir(implementations):
+        static = inspect.getattr_static(implementations, attribute, None)
+        options = getattr(getattr(static, "__func__", static), OPTIONS, None)
+        if not isinstance(options, dict):
+            continue
+        found += 1
+        hook = options.get("specname") or attribute
+        if hook not in HOOKS:
+            if options.get("optionalhook"):
+                continue
+            raise PluginValidationError(
+                f"{name}: there is no hook `{hook}`.{did_you_mean(hook, HOOKS)}"
+                " `torchbus_hookspecs.specs` documents every hook.",
+                plugin=name,
+            )
+        function = getattr(implementations, attribute)
+        known = hook_arguments(hook)
+        for parameter in inspect.signature(function).parameters.values():
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and parameter.default is parameter.empty and parameter.name not in known:
+                raise PluginValidationError(
+                    f"{name}: `{hook}` has no argument `{parameter.name}`.{did_you_mean(parameter.name, known)}"
+                    f" It has: {', '.join(known) or 'none'}; take only those you need.",
+                    plugin=name,
+                )
+    if must_hear and not found:
+        raise PluginValidationError(
+            f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
+            " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
+            plugin=name,
+        )

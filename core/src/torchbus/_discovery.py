@@ -1,0 +1,168 @@
+"""Find installed plugins by their entry points. Nothing is imported here: only package metadata is read."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import importlib_metadata as metadata
+from packaging.requirements import InvalidRequirement, Requirement
+from torchbus_hookspecs import CONTRACT_VERSION
+
+from ._errors import PluginConflictError, PluginLoadError, PluginNotFoundError, did_you_mean
+
+__all__ = ["GROUPS", "STANDARD", "Offer", "PluginKind", "discover", "find_offer", "load_offer"]
+
+PluginKind = Literal["callbacks", "loggers", "accelerators", "strategies", "profilers", "plugins"]
+GROUPS: dict[PluginKind, str] = {kind: f"torchbus.{kind}" for kind in get_args(PluginKind)}
+
+ALLOW_VARIABLE = "TORCHBUS_PLUGIN_ALLOW"
+
+STANDARD: dict[str, str] = {
+    "early_stopping": "torchbus-stopping",
+    "model_checkpoint": "torchbus-checkpointing",
+    "rich_progress_bar": "torchbus-progress",
+    "model_summary": "torchbus-progress",
+    "rich_model_summary": "torchbus-progress",
+    "csv": "torchbus-csv",
+    "tensorboard": "torchbus-tensorboard",
+    "cpu": "torchbus-cpu",
+}
+"""Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One plugin that an installed distribution offers.
+
+    Attributes:
+        name: the entry point's name.
+        kind: ``"callbacks"``, ``"loggers"``, …
+        distribution: the distribution's name.
+        version: its version.
+        target: ``"package.module:attribute"``.
+        fault: why it cannot be used, or empty.
+    """
+
+    name: str
+    kind: PluginKind
+    distribution: str
+    version: str
+    target: str
+    fault: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, as text."""
+        return f"{self.distribution} {self.version}"
+
+
+def discover() -> list[Offer]:
+    """Every plugin that installed distributions offer, by kind and name.
+
+    With the environment variable ``TORCHBUS_PLUGIN_ALLOW`` (distribution names, separated by commas), plugins of other
+    distributions are marked as not allowed.
+    """
+    offers = []
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    names = None if allowed is None else {_normal(name) for name in allowed.split(",")}
+    kinds = {group: kind for kind, group in GROUPS.items()}
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        # an earlier path hides a later one, as for imports
+        points = [point for point in distribution.entry_points if point.group in kinds]
+        if not points:
+            continue
+        name = distribution.metadata["Name"]
+        if _normal(name) in seen:
+            continue
+        seen.add(_normal(name))
+        fault = _contract_fault(name, distribution.version, tuple(distribution.requires or ()))
+        if names is not None and _normal(name) not in names:
+            fault = f"{name} is not among the distributions that {ALLOW_VARIABLE} allows."
+        offers += [Offer(one.name, kinds[one.group], name, distribution.version, one.value, fault) for one in points]
+    return sorted(offers, key=lambda offer: (offer.kind, offer.name, offer.distribution))
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(".", "-")
+
+
+@functools.cache
+def _contract_fault(name: str, version: str, requires: tuple[str, ...]) -> str:
+    """Say so if a distribution is made for another major version of the contract."""
+    for text in requires:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if _normal(requirement.name) == "torchbus-hookspecs" and not requirement.specifier.contains(
+            CONTRACT_VERSION, prereleases=True
+        ):
+            return (
+                f"{name} {version} is made for torchbus-hookspecs {requirement.specifier}, and {CONTRACT_VERSION} is"
+                f" installed. To fix: install a version of {name} for contract {CONTRACT_VERSION.split('.')[0]}."
+            )
+    return ""
+
+
+def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | None = None) -> Offer:
+    """The one offer of that name.
+
+    Args:
+        name: an entry point's name, or ``"distribution:name"`` to pick one of several.
+        kind: only plugins of this kind; default: of any.
+        offers: where to look; default: what is installed.
+
+    Raises:
+        PluginNotFoundError: nobody offers it. The message gives near names and, for a standard plugin, what to install.
+        PluginConflictError: several distributions do. The message names them.
+    """
+    offers = discover() if offers is None else offers
+    distribution, _, bare = name.rpartition(":")
+    found = [
+        offer
+        for offer in offers
+        if offer.name == bare
+        and (kind is None or offer.kind == kind)
+        and (not distribution or _normal(offer.distribution) == _normal(distribution))
+    ]
+    if len(found) == 1:
+        return found[0]
+    what = "plugin" if kind is None else f"plugin of kind `{kind}`"
+    if found:
+        owners = ", ".join(offer.origin for offer in found)
+        raise PluginConflictError(
+            f"Several distributions offer a {what} `{name}`: {owners}. To fix: write `{found[0].distribution}:{bare}`"
+            " to pick one, or uninstall the other.",
+            plugin=name,
+        )
+    if bare in STANDARD and not distribution:
+        hint = f" It comes with {STANDARD[bare]}: pip install {STANDARD[bare]}"
+    else:
+        names = {offer.name for offer in offers if kind is None or offer.kind == kind}
+        hint = did_you_mean(bare, names | set(STANDARD)) or f" Installed are: {', '.join(sorted(names)) or 'none'}."
+    raise PluginNotFoundError(
+        f"No installed distribution offers a {what} `{name}`.{hint} `torchbus plugins list` shows what is installed.",
+        plugin=name,
+    )
+
+
+def load_offer(offer: Offer) -> Any:
+    """Import what an offer points to.
+
+    Raises:
+        PluginLoadError: it may not be used, or importing it failed; the cause is attached.
+    """
+    if offer.fault:
+        raise PluginLoadError(f"Plugin `{offer.name}` cannot be used: {offer.fault}", plugin=offer.name)
+    try:
+        return metadata.EntryPoint(offer.name, GROUPS[offer.kind], offer.target).load()
+    except Exception as error:
+        raise PluginLoadError(
+            f"Plugin `{offer.name}` ({offer.origin}) cannot be imported from {offer.target}:"
+            f" {type(error).__name__}: {error}. To fix: reinstall or update {offer.distribution}, or do not enable it.",
+            plugin=offer.name,
+        ) from error

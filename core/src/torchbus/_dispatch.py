@@ -1,0 +1,244 @@
+"""Compile one hook's chain: pluggy's semantics at the price of direct calls.
+
+A chain becomes the body of one flat function, written out call by call:
+
+    def on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx, _f0=..., _f1=...):
+        results = []
+        outer = _scope.hook
+        _scope.hook = 'on_train_batch_end'
+        try:
+            result = _f0(trainer, batch_idx)
+            ...
+
+The function that callers hold stays the same object when plugins come and go: its code and its bound values are replaced
+(``install``). So an emitter can be bound before the loop, costs one Python call, and is never out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+import pluggy
+from torchbus_hookspecs.markers import HookKind
+
+__all__ = ["Chain", "Implementation", "Scope", "empty_function", "install"]
+
+
+class Scope:
+    """Which hook is running. ``self.log`` reads it to choose its defaults."""
+
+    __slots__ = ("hook",)
+
+    def __init__(self) -> None:
+        self.hook = ""
+
+
+@dataclass(slots=True)
+class Implementation:
+    """One plugin's implementation of one hook, as it will be called.
+
+    Attributes:
+        plugin: the plugin's instance name.
+        function: what to call.
+        positional: names of the hook's arguments to pass by position, in order.
+        keywords: names of the hook's arguments to pass by keyword.
+        wrapper: ``""``, or ``"new"`` / ``"old"`` for pluggy's two styles of wrapper.
+        final: the user's own provider: its result counts even when it is ``None``, and nobody after it is asked.
+        blame: called with an exception it raised; tells whether to go on as if it had returned ``None``.
+    """
+
+    plugin: str
+    function: Callable[..., Any]
+    positional: tuple[str, ...]
+    keywords: tuple[str, ...]
+    blame: Callable[[BaseException], bool]
+    wrapper: str = ""
+    final: bool = False
+
+    @property
+    def call(self) -> str:
+        return ", ".join([*self.positional, *(f"{name}={name}" for name in self.keywords)])
+
+
+@dataclass(slots=True)
+class Chain:
+    """All that one hook's function is made of.
+
+    Attributes:
+        hook: the hook's name.
+        arguments: names of the hook's arguments.
+        kind: what results mean.
+        implementations: in calling order, wrappers apart.
+        wrappers: outermost first.
+        publish: called with the hook's arguments before the chain, when somebody subscribed to the event.
+    """
+
+    hook: str
+    arguments: tuple[str, ...]
+    kind: HookKind
+    scope: Scope
+    implementations: Sequence[Implementation] = ()
+    wrappers: Sequence[Implementation] = ()
+    publish: Callable[..., None] | None = None
+    bound: dict[str, Any] = field(default_factory=dict)
+
+
+def empty_function(hook: str, arguments: Sequence[str]) -> FunctionType:
+    """The function that callers of a hook hold; ``install`` gives it its body."""
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in arguments]
+    function = _define(hook, arguments, ["return []"], {})
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # hide the bound values
+    return function
+
+
+def install(function: FunctionType, chain: Chain) -> None:
+    """Give ``function`` the body of ``chain``. Calls that are under way finish with the body they began with."""
+    compiled = _compile(chain)
+    function.__code__ = compiled.__code__
+    function.__defaults__ = compiled.__defaults__
+
+
+def _define(name: str, arguments: Sequence[str], body: Sequence[str], bound: dict[str, Any]) -> FunctionType:
+    # bound values are defaults of positional parameters: CPython fills those in faster than any other kind of look-up
+    parameters = [*arguments, *(f"{key}=None" for key in bound)]
+    source = "\n    ".join([f"def {name}({', '.join(parameters)}):", *body])
+    namespace: dict[str, Any] = {}
+    exec(compile(source, f"<torchbus chain of {name}>", "exec"), namespace)  # noqa: S102  # source is made of checked names
+    function: FunctionType = namespace[name]
+    function.__defaults__ = tuple(bound.values()) or None
+    return function
+
+
+def _compile(chain: Chain) -> FunctionType:
+    bound: dict[str, Any] = {}
+    body: list[str] = []
+    if chain.publish is not None:
+        bound["_publish"] = chain.publish
+        body.append(f"_publish({', '.join(chain.arguments)})")
+    if chain.wrappers:
+        bound["_call"] = _wrapped(chain)
+        body.append(f"return _call({', '.join(chain.arguments)})")
+    else:
+        body += _plain_body(chain, bound)
+    return _define(chain.hook, chain.arguments, body, bound)
+
+
+_EMPTY = {"broadcast": "[]", "provider": "None"}
+
+
+def _plain_body(chain: Chain, bound: dict[str, Any]) -> list[str]:
+    value = _value_of(chain)
+    empty = value or _EMPTY[chain.kind]
+    if not chain.implementations:
+        return [f"return {empty}"]
+    bound["_scope"] = chain.scope
+    body = ["outer = _scope.hook", f"_scope.hook = {chain.hook!r}"]
+    if chain.kind == "broadcast":
+        body.append("results = []")
+    for index, one in enumerate(chain.implementations):
+        bound[f"_f{index}"], bound[f"_b{index}"] = one.function, one.blame
+        use = {
+            "broadcast": ["if result is not None: results.append(result)"],
+            "provider": ["if result is not None:", "    _scope.hook = outer", "    return result"],
+            "transform": [f"if result is not None: {value} = result"],
+        }[chain.kind]
+        if one.final and chain.kind == "provider":
+            use = ["_scope.hook = outer", "return result"]
+        body += [
+            "try:",
+            f"    result = _f{index}({one.call})",
+            "except BaseException as error:",
+            # whoever catches it goes on in the outer hook
+            f"    if not _b{index}(error):",
+            "        _scope.hook = outer",
+            "        raise",
+            "else:",
+            *(f"    {line}" for line in use),
+        ]
+    return [*body, "_scope.hook = outer", f"return {'results' if chain.kind == 'broadcast' else empty}"]
+
+
+def _value_of(chain: Chain) -> str:
+    """The argument that a transform passes on: the first after ``trainer, pl_module``."""
+    return chain.arguments[2] if chain.kind == "transform" else ""
+
+
+# ---- wrappers ---------------------------------------------------------------------------------------------------------
+
+
+def _wrapped(chain: Chain) -> Callable[..., Any]:
+    """A chain inside its wrappers. Rare, so it is interpreted: one generator per wrapper, around the flat inner chain."""
+    bound: dict[str, Any] = {}
+    inner = _define(chain.hook, chain.arguments, _plain_body(chain, bound), bound)
+    scope = chain.scope
+
+    def call(*values: Any) -> Any:
+        arguments = dict(zip(chain.arguments, values, strict=True))
+        running: list[tuple[Implementation, Generator[None, Any, Any]]] = []
+        outer = scope.hook
+        scope.hook = chain.hook
+        result: Any = None
+        error: BaseException | None = None
+        try:
+            for one in chain.wrappers:
+                running.append((one, _start(one, arguments)))
+            result = inner(*values)
+        except BaseException as raised:  # handed to the wrappers, then raised again
+            error = raised
+            result = None if chain.kind == "provider" else []
+        while running:
+            result, error = _finish(*running.pop(), result, error)
+        scope.hook = outer
+        if error is not None:
+            raise error
+        return result
+
+    return call
+
+
+def _start(one: Implementation, arguments: dict[str, Any]) -> Generator[None, Any, Any]:
+    positional = [arguments[name] for name in one.positional]
+    try:
+        generator: Generator[None, Any, Any] = one.function(*positional, **{key: arguments[key] for key in one.keywords})
+        next(generator)
+    except StopIteration:
+        raise RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and did not yield") from None
+    except BaseException as error:
+        one.blame(error)
+        raise
+    return generator
+
+
+def _finish(
+    one: Implementation, generator: Generator[None, Any, Any], result: Any, error: BaseException | None
+) -> tuple[Any, BaseException | None]:
+    """Let a wrapper see how the inner call ended; what it makes of it is the new result or error."""
+    old = one.wrapper == "old"
+    outcome = pluggy.Result(result, error) if old else None
+    try:
+        if outcome is not None:
+            generator.send(outcome)
+        elif error is None:
+            generator.send(result)
+        else:
+            generator.throw(error)
+    except StopIteration as stop:
+        if outcome is None:
+            return stop.value, None
+        try:
+            return outcome.get_result(), None
+        except BaseException as kept:  # the inner error, or one that the wrapper forced
+            return result, kept
+    except BaseException as raised:
+        # Python turns a StopIteration that crosses a generator into a RuntimeError: undo that
+        if isinstance(raised, RuntimeError) and isinstance(error, StopIteration) and raised.__cause__ is error:
+            return result, error
+        if raised is not error:
+            one.blame(raised)
+        return result, raised
+    generator.close()
+    return result, RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and has a second yield")

@@ -1,0 +1,56 @@
+"""Every error torchbus raises by its own judgement.
+
+    TorchbusError
+    ├── MisconfigurationException        a setting, an argument or a class that cannot work
+    │   ├── PluginValidationError        a plugin's hooks do not fit the contract
+    │   ├── PluginNotFoundError          nobody offers a plugin of that name
+    │   ├── PluginConflictError          several distributions offer it, or one instance name is used twice
+    │   ├── PluginLoadError              it is installed and cannot be imported or built
+    │   └── PluginOrderError             `before` and `after` contradict each other
+    └── CheckpointError                  a checkpoint is damaged, foreign, or cannot be written
+
+Where Lightning raises a built-in type that users catch (``FileNotFoundError`` for a missing checkpoint, ``TypeError`` for
+an unknown argument, ``ValueError`` for an unknown accelerator, ``RuntimeError`` for a state that does not fit), torchbus
+raises the same.
+"""
+
+from __future__ import annotations
+
+from torchbus_hookspecs.errors import Fault, MisconfigurationException, TorchbusError, did_you_mean
+
+__all__ = [
+    "CheckpointError",
+    "Fault",
+    "MisconfigurationException",
+    "PluginConflictError",
+    "PluginLoadError",
+    "PluginNotFoundError",
+    "PluginOrderError",
+    "PluginValidationError",
+    "TorchbusError",
+    "did_you_mean",
+]
+
+
+class PluginValidationError(MisconfigurationException):
+    """A plugin's hooks do not fit the contract: an unknown hook or argument, or nothing that could ever be called."""
+
+
+class PluginNotFoundError(MisconfigurationException):
+    """Nobody offers a plugin of that name."""
+
+
+class PluginConflictError(MisconfigurationException):
+    """One name means several plugins."""
+
+
+class PluginLoadError(MisconfigurationException):
+    """A plugin is installed, was asked for, and cannot be imported, built, or is made for another contract."""
+
+
+class PluginOrderError(MisconfigurationException):
+    """The plugins' ``before`` and ``after`` contradict each other."""
+
+
+class CheckpointError(TorchbusError):
+    """A checkpoint is damaged, foreign, or cannot be written."""

@@ -1,0 +1,43 @@
+"""Events of checkpointing: one for each hook of ``specs/checkpointing.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._base import Event, RunEvent, event
+
+__all__ = ["StateDict", "SaveCheckpoint", "CheckpointCommitted", "LoadCheckpoint", "LoadStateDict"]
+
+
+@event("state_dict")
+class StateDict(Event):
+    """``state_dict`` fires."""
+
+
+@event("on_save_checkpoint")
+class SaveCheckpoint(RunEvent):
+    """``on_save_checkpoint`` fires."""
+
+    checkpoint: dict[str, Any]
+
+
+@event("on_checkpoint_committed")
+class CheckpointCommitted(RunEvent):
+    """``on_checkpoint_committed`` fires."""
+
+    filepath: str
+    weights_only: bool
+
+
+@event("on_load_checkpoint")
+class LoadCheckpoint(RunEvent):
+    """``on_load_checkpoint`` fires."""
+
+    checkpoint: dict[str, Any]
+
+
+@event("load_state_dict")
+class LoadStateDict(Event):
+    """``load_state_dict`` fires."""
+
+    state_dict: dict[str, Any]

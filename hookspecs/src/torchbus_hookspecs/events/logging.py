@@ -1,0 +1,65 @@
+"""Events of logging: one for each hook of ``specs/logging.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import Event, RunEvent, event
+
+if TYPE_CHECKING:
+    from ..callback import Checkpoint
+    from torch.nn import Module
+
+__all__ = ["LogRecord", "LogMetrics", "LogHyperparams", "LogGraph", "AfterSaveCheckpoint", "Save", "Finalize"]
+
+
+@event("on_log_record")
+class LogRecord(RunEvent):
+    """``on_log_record`` fires."""
+
+    metrics: dict[str, float]
+    step: int | None
+
+
+@event("log_metrics")
+class LogMetrics(Event):
+    """``log_metrics`` fires."""
+
+    metrics: dict[str, float]
+    step: int | None
+
+
+@event("log_hyperparams")
+class LogHyperparams(Event):
+    """``log_hyperparams`` fires."""
+
+    params: dict[str, Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@event("log_graph")
+class LogGraph(Event):
+    """``log_graph`` fires."""
+
+    model: Module
+    input_array: Any
+
+
+@event("after_save_checkpoint")
+class AfterSaveCheckpoint(Event):
+    """``after_save_checkpoint`` fires."""
+
+    checkpoint_callback: Checkpoint
+
+
+@event("save")
+class Save(Event):
+    """``save`` fires."""
+
+
+@event("finalize")
+class Finalize(Event):
+    """``finalize`` fires."""
+
+    status: str

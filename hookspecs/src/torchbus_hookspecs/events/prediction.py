@@ -1,0 +1,71 @@
+"""Events of prediction: one for each hook of ``specs/prediction.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._base import RunEvent, event
+
+__all__ = [
+    "PredictModelEval",
+    "PredictStart",
+    "PredictEpochStart",
+    "PredictBatchStart",
+    "PredictStep",
+    "PredictBatchEnd",
+    "PredictEpochEnd",
+    "PredictEnd",
+]
+
+
+@event("on_predict_model_eval")
+class PredictModelEval(RunEvent):
+    """``on_predict_model_eval`` fires."""
+
+
+@event("on_predict_start")
+class PredictStart(RunEvent):
+    """``on_predict_start`` fires."""
+
+
+@event("on_predict_epoch_start")
+class PredictEpochStart(RunEvent):
+    """``on_predict_epoch_start`` fires."""
+
+
+@event("on_predict_batch_start")
+class PredictBatchStart(RunEvent):
+    """``on_predict_batch_start`` fires."""
+
+    batch: Any
+    batch_idx: int
+    dataloader_idx: int
+
+
+@event("predict_step")
+class PredictStep(RunEvent):
+    """``predict_step`` fires."""
+
+    batch: Any
+    batch_idx: int
+    dataloader_idx: int
+
+
+@event("on_predict_batch_end")
+class PredictBatchEnd(RunEvent):
+    """``on_predict_batch_end`` fires."""
+
+    outputs: Any
+    batch: Any
+    batch_idx: int
+    dataloader_idx: int
+
+
+@event("on_predict_epoch_end")
+class PredictEpochEnd(RunEvent):
+    """``on_predict_epoch_end`` fires."""
+
+
+@event("on_predict_end")
+class PredictEnd(RunEvent):
+    """``on_predict_end`` fires."""

@@ -1,0 +1,74 @@
+"""Events of training: one for each hook of ``specs/training.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import RunEvent, event
+
+if TYPE_CHECKING:
+    from .._types import StepOutput
+
+__all__ = [
+    "TrainStart",
+    "TrainEpochStart",
+    "TrainBatchStart",
+    "TrainingStep",
+    "Forward",
+    "TrainBatchEnd",
+    "TrainEpochEnd",
+    "TrainEnd",
+]
+
+
+@event("on_train_start")
+class TrainStart(RunEvent):
+    """``on_train_start`` fires."""
+
+
+@event("on_train_epoch_start")
+class TrainEpochStart(RunEvent):
+    """``on_train_epoch_start`` fires."""
+
+
+@event("on_train_batch_start")
+class TrainBatchStart(RunEvent):
+    """``on_train_batch_start`` fires."""
+
+    batch: Any
+    batch_idx: int
+
+
+@event("training_step")
+class TrainingStep(RunEvent):
+    """``training_step`` fires."""
+
+    batch: Any
+    batch_idx: int
+
+
+@event("forward")
+class Forward(RunEvent):
+    """``forward`` fires."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@event("on_train_batch_end")
+class TrainBatchEnd(RunEvent):
+    """``on_train_batch_end`` fires."""
+
+    outputs: StepOutput
+    batch: Any
+    batch_idx: int
+
+
+@event("on_train_epoch_end")
+class TrainEpochEnd(RunEvent):
+    """``on_train_epoch_end`` fires."""
+
+
+@event("on_train_end")
+class TrainEnd(RunEvent):
+    """``on_train_end`` fires."""

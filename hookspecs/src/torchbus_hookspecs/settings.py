@@ -1,0 +1,241 @@
+"""How a plugin declares its settings: once, as the typed signature of its ``__init__``.
+
+    from typing import Annotated
+    from pydantic import Field
+    from torchbus_hookspecs.settings import validated
+
+    @validated
+    class Patience(Callback):
+        def __init__(self, monitor: str, patience: Annotated[int, Field(ge=0, description="Checks to wait.")] = 3): ...
+
+From it come the checks of ``Patience(patience=-1)``, those of ``plugins={"patience": {...}}``, the JSON schema and the
+settings table of the docs. A class without the decorator is checked in the same way when it is enabled by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PydanticUserError, ValidationError, create_model
+from pydantic.fields import FieldInfo
+
+from .errors import Fault, MisconfigurationException, did_you_mean
+
+__all__ = ["Duration", "Setting", "check_settings", "describe_settings", "settings_model", "validated"]
+
+T = TypeVar("T")
+
+
+# ---- types of settings ----------------------------------------------------------------------------------------------
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_COMPACT = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+
+
+def _duration(value: Any) -> Any:
+    """Read ``"1h30m"`` and ``"DD:HH:MM:SS"`` beside what pydantic reads itself; leave the rest to pydantic."""
+    if isinstance(value, Mapping):
+        return timedelta(**value)
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text and not _COMPACT.sub("", text).strip():
+            return timedelta(**{_UNITS[unit]: float(amount) for amount, unit in _COMPACT.findall(text)})
+        if re.fullmatch(r"\d+:\d{2}:\d{2}:\d{2}", text):
+            days, hours, minutes, seconds = map(int, text.split(":"))
+            return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+"""A ``timedelta``; also read from ``"1h30m"``, ``"DD:HH:MM:SS"``, ISO 8601, ``{"hours": 1}`` and seconds as a number."""
+
+
+# ---- from a signature to a model --------------------------------------------------------------------------------------
+
+
+def _resolve_annotation(annotation: Any, names: dict[str, Any]) -> Any:
+    """The annotation as an object. One that cannot be evaluated (a type-checking-only import) accepts anything."""
+    probe = type("Probe", (), {"__annotations__": {"it": annotation}})
+    try:
+        return get_type_hints(probe, names, names, include_extras=True)["it"]
+    except Exception:  # evaluating a stranger's annotation may raise anything
+        return Any
+
+
+@functools.cache
+def settings_model(cls: Callable[..., Any]) -> type[BaseModel]:
+    """The pydantic model of a class's (or factory's) settings, built from the signature of its ``__init__``.
+
+    Unknown fields are refused, unless the signature has ``**kwargs``. Parameters without annotation accept anything.
+    """
+    init = getattr(cls.__init__, "__wrapped__", cls.__init__) if isinstance(cls, type) else cls
+    names = {**vars(sys.modules[init.__module__]), cls.__name__: cls} if hasattr(init, "__module__") else {}
+    fields: dict[str, Any] = {}
+    open_ended = False
+    parameters = list(inspect.signature(init).parameters.values())
+    for parameter in parameters[1:] if isinstance(cls, type) else parameters:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL:
+            annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+            default = ... if parameter.default is parameter.empty else parameter.default
+            # aliased, since pydantic reserves names such as `model_*` and a leading underscore
+            info = Field(default, alias=parameter.name)
+            fields[f"field_{len(fields)}"] = (_resolve_annotation(annotation, names), info)
+    config = ConfigDict(arbitrary_types_allowed=True, extra="allow" if open_ended else "forbid")
+    title = f"{cls.__name__}Settings"
+    try:
+        return create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **fields)
+    except PydanticUserError:  # a type that pydantic cannot check, such as a function's own class
+        unchecked = {name: (Any, info) for name, (_, info) in fields.items()}
+        return create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **unchecked)
+
+
+def _names_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in model.model_fields.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a plugin, as shown in tables."""
+
+    name: str
+    type: str
+    default: str
+    required: bool
+    description: str
+
+
+def _type_text(annotation: Any) -> str:
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:typing|collections\.abc|datetime|pathlib|torchbus_hookspecs\.\w+)\.", "", text)
+
+
+def describe_settings(cls: Callable[..., Any]) -> list[Setting]:
+    """The settings of a plugin in the order of its signature, for tables and help texts."""
+    rows = []
+    for name, info in _names_of(settings_model(cls)).items():
+        required = info.is_required()
+        default = "" if required else repr(info.default)
+        rows.append(Setting(name, _type_text(info.annotation), default, required, info.description or ""))
+    return rows
+
+
+# ---- checking ---------------------------------------------------------------------------------------------------------
+
+
+def _problem(kind: str, message: str, value: Any) -> str:
+    expectation = message[0].lower() + message[1:]
+    expectation = expectation.replace("input should be", "it should be").removeprefix("value error, ")
+    if kind == "missing":
+        return "is required and was not given."
+    return f"is {value!r}; {expectation}."
+
+
+def check_settings(
+    cls: Callable[..., Any], values: Mapping[str, Any], sources: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Check settings against a class's declaration.
+
+    Args:
+        cls: the plugin's class or factory.
+        values: settings by name.
+        sources: where each was read, by name; default: the script.
+
+    Returns:
+        The settings as they should be passed on (converted where the declaration asks for it; defaults are left out),
+        and every fault found. The settings are only good when there is no fault.
+    """
+    model = settings_model(cls)
+    known = _names_of(model)
+    sources = sources or {}
+    try:
+        checked = model.model_validate(dict(values))
+    except ValidationError as error:
+        faults = []
+        for one in error.errors(include_url=False):
+            name, *rest = [str(part) for part in one["loc"]]
+            source = sources.get(name, "the script")
+            dotted = ".".join([name, *(part for part in rest if part.isidentifier())])
+            if one["type"] == "extra_forbidden" and not rest:
+                problem = f"is not a setting of {cls.__name__}.{did_you_mean(name, known)}"
+                faults.append(Fault(name, problem, one["input"], source))
+            else:
+                value = None if one["type"] == "missing" else one["input"]
+                faults.append(Fault(dotted, _problem(one["type"], one["msg"], one["input"]), value, source))
+        return {}, _merge_alternatives(faults)
+    names = {field: info.alias or field for field, info in model.model_fields.items()}
+    passed = {names[field]: getattr(checked, field) for field in checked.model_fields_set if field in names}
+    return {**passed, **(checked.model_extra or {})}, []
+
+
+def _merge_alternatives(faults: list[Fault]) -> list[Fault]:
+    """pydantic reports each alternative of a union by itself: tell them as one fault per setting."""
+    merged: dict[tuple[str, str], Fault] = {}
+    for fault in faults:
+        head = fault.field.split(".")[0]
+        key = (head, repr(fault.value))
+        if key in merged:
+            earlier = merged[key]
+            extra = fault.problem.split("; ", 1)[-1].removeprefix("it should be ").rstrip(".")
+            if extra not in earlier.problem:
+                problem = f"{earlier.problem.rstrip('.')}, or {extra}."
+                merged[key] = Fault(earlier.field, problem, fault.value, fault.source)
+        else:
+            merged[key] = fault
+    return list(merged.values())
+
+
+def misconfigured(plugin: str, faults: list[Fault]) -> MisconfigurationException:
+    """One error for all faults of one plugin's settings."""
+    count = "a setting is" if len(faults) == 1 else f"{len(faults)} settings are"
+    lines = [f"{plugin}: {count} wrong.", *(f"  - {fault}" for fault in faults)]
+    return MisconfigurationException("\n".join(lines), plugin=plugin, faults=faults)
+
+
+def validated(cls: type[T]) -> type[T]:
+    """Check the arguments of a class's constructor against its typed signature, each time it is called.
+
+    Raises (from the constructor):
+        TypeError: an argument is unknown or missing; the message gives the nearest name.
+        MisconfigurationException: values are wrong; the message lists all of them.
+    """
+    original = cls.__init__
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def checked_init(self: T, *args: Any, **kwargs: Any) -> None:
+        owner = type(self).__name__
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            hint = "".join(did_you_mean(name, signature.parameters) for name in unknown)
+            raise TypeError(f"{owner}: {error}.{hint}") from None
+        given = dict(list(bound.arguments.items())[1:])
+        extra = {
+            name: given.pop(name)
+            for name, parameter in signature.parameters.items()
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name in given
+        }
+        values, faults = check_settings(cls, given)
+        if faults:
+            raise misconfigured(owner, faults)
+        positional: tuple[Any, ...] = ()
+        named: dict[str, Any] = {}
+        for name, value in extra.items():
+            if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+                positional = value
+            else:
+                named = value
+        original(self, *positional, **values, **named)
+
+    cls.__init__ = checked_init  # type: ignore[method-assign]  # the decorator's very purpose
+    return cls
