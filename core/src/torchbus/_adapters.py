@@ -39,7 +39,7 @@ class Shape:
         base: the class whose methods are overridden.
         hooks: the hooks it may implement so.
         leading: whether methods take ``trainer, pl_module`` first.
-        first: hooks in which it runs before all others.
+        last: hooks in which it runs after all others.
         final: whether its providers have the last word.
         misspelt: whether a method whose name is nearly a hook's is refused.
     """
@@ -47,7 +47,7 @@ class Shape:
     base: type
     hooks: tuple[str, ...]
     leading: bool = True
-    first: frozenset[str] = frozenset()
+    last: frozenset[str] = frozenset()
     final: bool = False
     misspelt: bool = False
 
@@ -84,8 +84,8 @@ def adapt(plugin: object, shape: Shape, name: str) -> SimpleNamespace:
     namespace = SimpleNamespace(plugin=plugin)
     for hook, method in overridden_methods(plugin, shape.base, shape.hooks).items():
         options = _inherited_options(plugin, hook)
-        if hook in shape.first:
-            options["tryfirst"] = True
+        if hook in shape.last:
+            options["trylast"] = True
         arguments = hook_arguments(hook)
         own = arguments if shape.leading or arguments[:1] != ("trainer",) else arguments[2:]
         target = _target(hook, method, own, shape, name)

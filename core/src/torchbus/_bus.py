@@ -46,6 +46,7 @@ class Plugin:
         policy: what happens when it raises.
         origin: its distribution and version, as text; empty when it came as an object of the script's own.
         is_user_code: the LightningModule or the datamodule of the run: its failures are simply the script's.
+        is_named: whether the user chose the instance name, so that its state is kept under it.
         strikes: how often it failed under policy ``quarantine``.
         last_failure: hook and error of its last failure.
     """
@@ -55,6 +56,7 @@ class Plugin:
     policy: FailurePolicy = "raise"
     origin: str = ""
     is_user_code: bool = False
+    is_named: bool = False
     strikes: int = 0
     last_failure: tuple[str, BaseException] | None = None
     before: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ class Bus:
         policy: FailurePolicy | None = None,
         origin: str = "",
         is_user_code: bool = False,
+        is_named: bool = False,
     ) -> str:
         """Add a plugin; as in pluggy, it runs before those registered earlier (see ``arrange``).
 
@@ -154,6 +157,7 @@ class Bus:
             policy: what happens when it raises; default: what its class says, else ``"raise"``.
             origin: its distribution and version, for messages.
             is_user_code: its failures are the script's own.
+            is_named: the user chose the name.
 
         Returns:
             The instance name.
@@ -180,6 +184,7 @@ class Bus:
             policy or getattr(plugin, "on_failure", None) or "raise",
             origin,
             is_user_code,
+            is_named,
             before=_order_option(plugin, shape, "before"),
             after=_order_option(plugin, shape, "after"),
         )
@@ -323,30 +328,28 @@ class Bus:
             hook_arguments(name),
             kind_of(HOOKS[name]),
             self.scope,
-            self._implementations(others),
-            self._implementations(wrappers),
+            self._implementations(name, others),
+            self._implementations(name, wrappers),
             self._publisher(name) if not left_out else None,
         )
 
-    def _implementations(self, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
+    def _implementations(self, hook: str, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
         position = {name: index for index, name in enumerate(self._order)}
-        by_place = sorted(listed, key=lambda one: (_group(one), position[one.plugin_name]))
+        by_place = sorted(listed, key=lambda one: (_group(hook, one), position[one.plugin_name]))
         later: dict[str, set[str]] = {one.plugin_name: set() for one in by_place}
         for one in by_place:
             record, options = self._plugins[one.plugin_name], _options(one)
             later[one.plugin_name].update(record.before, options.get("before", ()))
             for earlier in (*record.after, *options.get("after", ())):
                 later.setdefault(earlier, set()).add(one.plugin_name)
-        implementations = {one.plugin_name: self._implementation(one) for one in by_place}
+        implementations = {one.plugin_name: self._implementation(hook, one) for one in by_place}
         return [implementations[name] for name in order_names(list(implementations), later)]
 
-    def _implementation(self, one: pluggy.HookImpl) -> Implementation:
+    def _implementation(self, hook: str, one: pluggy.HookImpl) -> Implementation:
         target: Target | None = getattr(one.function, TARGET, None)
-        hook = _options(one).get("specname") or one.function.__name__
         if target is None:
             # pluggy leaves out parameters with defaults; whoever names a hook's argument gets it
-            known = hook_arguments(hook) if hook in HOOKS else ()
-            keywords = tuple(name for name in one.kwargnames if name in known)
+            keywords = tuple(name for name in one.kwargnames if name in hook_arguments(hook))
             target = Target(one.function, tuple(one.argnames), keywords, final=False)
         wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
         blame = self._blamer(self._plugins[one.plugin_name], hook)
@@ -436,7 +439,10 @@ def _options(one: pluggy.HookImpl) -> dict[str, Any]:
     return options
 
 
-def _group(one: pluggy.HookImpl) -> int:
+def _group(hook: str, one: pluggy.HookImpl) -> int:
+    target: Target | None = getattr(one.function, TARGET, None)
+    if target is not None and target.final and kind_of(HOOKS[hook]) == "provider":
+        return -1  # the user's code wins over every plugin
     return 0 if one.tryfirst else 2 if one.trylast else 1
 
 

@@ -50,6 +50,7 @@ class Enabled:
         origin: distribution and version, as text; empty for the script's own objects.
         source: what enabled it, such as ``"the script"`` or ``"default"``.
         policy: what happens when it raises, where the settings say so.
+        is_named: whether the user chose the instance name.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Enabled:
     origin: str = ""
     source: str = "the script"
     policy: FailurePolicy | None = None
+    is_named: bool = False
 
 
 def instance_name(plugin: object) -> str:
@@ -206,12 +208,14 @@ class Enabler:
         if settings is None or settings is True:
             settings = {}
         if not isinstance(settings, Mapping):  # {"name": an instance}
-            return self._add(Enabled(name, settings, source=source))
+            return self._add(Enabled(name, settings, source=source, is_named=True))
         given = dict(settings)
         wanted = given.pop("plugin", None) or self.config.plugins.get(name, {}).get("plugin") or name
         loaded, offer = self._load(wanted, kind)
         own = name if wanted != name else offer.name if offer else instance_name(loaded)
-        return self._add(self._build(own, loaded, offer, given, source))
+        built = self._build(own, loaded, offer, given, source)
+        built.is_named = wanted != name
+        return self._add(built)
 
     def _load(self, wanted: str, kind: PluginKind | None) -> tuple[Any, Offer | None]:
         """What a name means: an entry point, ``module:attribute``, a file or a module, in this order."""

@@ -18,6 +18,7 @@ from .errors import MisconfigurationException, TorchbusError
 from .logger import Logger
 from .markers import HookKind, hookimpl, hookspec, kind_of
 from .profiler import Profiler
+from .progress_bar import ProgressBar
 from .strategy import Strategy
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "Logger",
     "MisconfigurationException",
     "Profiler",
+    "ProgressBar",
     "Strategy",
     "TorchbusError",
     "hookimpl",

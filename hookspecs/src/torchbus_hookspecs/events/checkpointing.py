@@ -1,4 +1,4 @@
-"""Events of checkpointing: one for each hook of ``specs/checkpointing.py``."""
+"""Events of checkpoints: one for each hook of ``specs/checkpointing.py``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["StateDict", "SaveCheckpoint", "CheckpointCommitted", "LoadCheckpoint
 
 @event("state_dict")
 class StateDict(Event):
-    """``state_dict`` fires."""
+    """A plugin is asked for the state that a checkpoint should keep: ``state_dict`` fires."""
 
 
 @event("on_save_checkpoint")
 class SaveCheckpoint(RunEvent):
-    """``on_save_checkpoint`` fires."""
+    """A checkpoint is about to be written: ``on_save_checkpoint`` fires."""
 
     checkpoint: dict[str, Any]
 
 
 @event("on_checkpoint_committed")
 class CheckpointCommitted(RunEvent):
-    """``on_checkpoint_committed`` fires."""
+    """A checkpoint is whole and durable on disk: ``on_checkpoint_committed`` fires."""
 
     filepath: str
     weights_only: bool
@@ -31,13 +31,13 @@ class CheckpointCommitted(RunEvent):
 
 @event("on_load_checkpoint")
 class LoadCheckpoint(RunEvent):
-    """``on_load_checkpoint`` fires."""
+    """A checkpoint has been read: ``on_load_checkpoint`` fires."""
 
     checkpoint: dict[str, Any]
 
 
 @event("load_state_dict")
 class LoadStateDict(Event):
-    """``load_state_dict`` fires."""
+    """A plugin gets its state back: ``load_state_dict`` fires."""
 
     state_dict: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Events of data: one for each hook of ``specs/data.py``."""
+"""Events of the way of the data: one for each hook of ``specs/data.py``."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ __all__ = [
 
 @event("train_dataloader")
 class TrainDataloader(RunEvent):
-    """``train_dataloader`` fires."""
+    """The training data is needed: ``train_dataloader`` fires."""
 
 
 @event("val_dataloader")
 class ValDataloader(RunEvent):
-    """``val_dataloader`` fires."""
+    """The validation data is needed: ``val_dataloader`` fires."""
 
 
 @event("test_dataloader")
 class TestDataloader(RunEvent):
-    """``test_dataloader`` fires."""
+    """The test data is needed: ``test_dataloader`` fires."""
 
 
 @event("predict_dataloader")
 class PredictDataloader(RunEvent):
-    """``predict_dataloader`` fires."""
+    """The data to predict on is needed: ``predict_dataloader`` fires."""
 
 
 @event("on_before_batch_transfer")
 class BeforeBatchTransfer(RunEvent):
-    """``on_before_batch_transfer`` fires."""
+    """A batch came from its loader, not yet on the device: ``on_before_batch_transfer`` fires."""
 
     batch: Any
     dataloader_idx: int
@@ -50,7 +50,7 @@ class BeforeBatchTransfer(RunEvent):
 
 @event("transfer_batch_to_device")
 class TransferBatchToDevice(RunEvent):
-    """``transfer_batch_to_device`` fires."""
+    """A batch is to be moved to the device: ``transfer_batch_to_device`` fires."""
 
     batch: Any
     device: device
@@ -59,7 +59,7 @@ class TransferBatchToDevice(RunEvent):
 
 @event("on_after_batch_transfer")
 class AfterBatchTransfer(RunEvent):
-    """``on_after_batch_transfer`` fires."""
+    """A batch has arrived on the device: ``on_after_batch_transfer`` fires."""
 
     batch: Any
     dataloader_idx: int

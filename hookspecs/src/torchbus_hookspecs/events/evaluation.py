@@ -1,4 +1,4 @@
-"""Events of evaluation: one for each hook of ``specs/evaluation.py``."""
+"""Events of validation, test and the sanity check: one for each hook of ``specs/evaluation.py``."""
 
 from __future__ import annotations
 
@@ -36,37 +36,37 @@ __all__ = [
 
 @event("on_sanity_check_start")
 class SanityCheckStart(RunEvent):
-    """``on_sanity_check_start`` fires."""
+    """The sanity check begins: ``on_sanity_check_start`` fires."""
 
 
 @event("on_sanity_check_end")
 class SanityCheckEnd(RunEvent):
-    """``on_sanity_check_end`` fires."""
+    """The sanity check is done: ``on_sanity_check_end`` fires."""
 
 
 @event("on_validation_model_zero_grad")
 class ValidationModelZeroGrad(RunEvent):
-    """``on_validation_model_zero_grad`` fires."""
+    """Gradients are to be freed before a validation inside fit: ``on_validation_model_zero_grad`` fires."""
 
 
 @event("on_validation_model_eval")
 class ValidationModelEval(RunEvent):
-    """``on_validation_model_eval`` fires."""
+    """The module is to go to evaluation mode for validation: ``on_validation_model_eval`` fires."""
 
 
 @event("on_validation_start")
 class ValidationStart(RunEvent):
-    """``on_validation_start`` fires."""
+    """A validation run begins: ``on_validation_start`` fires."""
 
 
 @event("on_validation_epoch_start")
 class ValidationEpochStart(RunEvent):
-    """``on_validation_epoch_start`` fires."""
+    """The pass over the validation data begins: ``on_validation_epoch_start`` fires."""
 
 
 @event("on_validation_batch_start")
 class ValidationBatchStart(RunEvent):
-    """``on_validation_batch_start`` fires."""
+    """A batch is about to be validated: ``on_validation_batch_start`` fires."""
 
     batch: Any
     batch_idx: int
@@ -75,7 +75,7 @@ class ValidationBatchStart(RunEvent):
 
 @event("validation_step")
 class ValidationStep(RunEvent):
-    """``validation_step`` fires."""
+    """A batch is to be validated: ``validation_step`` fires."""
 
     batch: Any
     batch_idx: int
@@ -84,7 +84,7 @@ class ValidationStep(RunEvent):
 
 @event("on_validation_batch_end")
 class ValidationBatchEnd(RunEvent):
-    """``on_validation_batch_end`` fires."""
+    """A validation batch is done: ``on_validation_batch_end`` fires."""
 
     outputs: StepOutput
     batch: Any
@@ -94,37 +94,37 @@ class ValidationBatchEnd(RunEvent):
 
 @event("on_validation_epoch_end")
 class ValidationEpochEnd(RunEvent):
-    """``on_validation_epoch_end`` fires."""
+    """The pass over the validation data is done: ``on_validation_epoch_end`` fires."""
 
 
 @event("on_validation_end")
 class ValidationEnd(RunEvent):
-    """``on_validation_end`` fires."""
+    """A validation run ends: ``on_validation_end`` fires."""
 
 
 @event("on_validation_model_train")
 class ValidationModelTrain(RunEvent):
-    """``on_validation_model_train`` fires."""
+    """The module is to go back to its former mode after validation: ``on_validation_model_train`` fires."""
 
 
 @event("on_test_model_eval")
 class TestModelEval(RunEvent):
-    """``on_test_model_eval`` fires."""
+    """The module is to go to evaluation mode for a test: ``on_test_model_eval`` fires."""
 
 
 @event("on_test_start")
 class TestStart(RunEvent):
-    """``on_test_start`` fires."""
+    """A test run begins: ``on_test_start`` fires."""
 
 
 @event("on_test_epoch_start")
 class TestEpochStart(RunEvent):
-    """``on_test_epoch_start`` fires."""
+    """The pass over the test data begins: ``on_test_epoch_start`` fires."""
 
 
 @event("on_test_batch_start")
 class TestBatchStart(RunEvent):
-    """``on_test_batch_start`` fires."""
+    """A batch is about to be tested: ``on_test_batch_start`` fires."""
 
     batch: Any
     batch_idx: int
@@ -133,7 +133,7 @@ class TestBatchStart(RunEvent):
 
 @event("test_step")
 class TestStep(RunEvent):
-    """``test_step`` fires."""
+    """A batch is to be tested: ``test_step`` fires."""
 
     batch: Any
     batch_idx: int
@@ -142,7 +142,7 @@ class TestStep(RunEvent):
 
 @event("on_test_batch_end")
 class TestBatchEnd(RunEvent):
-    """``on_test_batch_end`` fires."""
+    """A test batch is done: ``on_test_batch_end`` fires."""
 
     outputs: StepOutput
     batch: Any
@@ -152,14 +152,14 @@ class TestBatchEnd(RunEvent):
 
 @event("on_test_epoch_end")
 class TestEpochEnd(RunEvent):
-    """``on_test_epoch_end`` fires."""
+    """The pass over the test data is done: ``on_test_epoch_end`` fires."""
 
 
 @event("on_test_end")
 class TestEnd(RunEvent):
-    """``on_test_end`` fires."""
+    """A test run ends: ``on_test_end`` fires."""
 
 
 @event("on_test_model_train")
 class TestModelTrain(RunEvent):
-    """``on_test_model_train`` fires."""
+    """The module is to go back to its former mode after a test: ``on_test_model_train`` fires."""

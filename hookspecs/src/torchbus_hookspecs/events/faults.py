@@ -1,4 +1,4 @@
-"""Events of faults: one for each hook of ``specs/faults.py``."""
+"""Events of the bus itself: one for each hook of ``specs/faults.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["PluginFailed", "Preempted"]
 
 @event("on_plugin_failed")
 class PluginFailed(Event):
-    """``on_plugin_failed`` fires."""
+    """A plugin's implementation of a hook raised: ``on_plugin_failed`` fires."""
 
     plugin: str
     hook: str
@@ -19,6 +19,6 @@ class PluginFailed(Event):
 
 @event("on_preempted")
 class Preempted(RunEvent):
-    """``on_preempted`` fires."""
+    """After SIGTERM the loop has reached its next commit point: ``on_preempted`` fires."""
 
     signum: int

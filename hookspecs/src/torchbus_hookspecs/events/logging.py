@@ -15,7 +15,7 @@ __all__ = ["LogRecord", "LogMetrics", "LogHyperparams", "LogGraph", "AfterSaveCh
 
 @event("on_log_record")
 class LogRecord(RunEvent):
-    """``on_log_record`` fires."""
+    """A record of metrics is about to be handed to the loggers: ``on_log_record`` fires."""
 
     metrics: dict[str, float]
     step: int | None
@@ -23,7 +23,7 @@ class LogRecord(RunEvent):
 
 @event("log_metrics")
 class LogMetrics(Event):
-    """``log_metrics`` fires."""
+    """Metrics are to be recorded: ``log_metrics`` fires."""
 
     metrics: dict[str, float]
     step: int | None
@@ -31,7 +31,7 @@ class LogMetrics(Event):
 
 @event("log_hyperparams")
 class LogHyperparams(Event):
-    """``log_hyperparams`` fires."""
+    """Hyperparameters are to be recorded: ``log_hyperparams`` fires."""
 
     params: dict[str, Any]
     args: tuple[Any, ...]
@@ -40,7 +40,7 @@ class LogHyperparams(Event):
 
 @event("log_graph")
 class LogGraph(Event):
-    """``log_graph`` fires."""
+    """The model's graph is to be recorded: ``log_graph`` fires."""
 
     model: Module
     input_array: Any
@@ -48,18 +48,18 @@ class LogGraph(Event):
 
 @event("after_save_checkpoint")
 class AfterSaveCheckpoint(Event):
-    """``after_save_checkpoint`` fires."""
+    """A checkpoint callback has saved: ``after_save_checkpoint`` fires."""
 
     checkpoint_callback: Checkpoint
 
 
 @event("save")
 class Save(Event):
-    """``save`` fires."""
+    """Loggers are to write out what is buffered: ``save`` fires."""
 
 
 @event("finalize")
 class Finalize(Event):
-    """``finalize`` fires."""
+    """The run is over for the loggers: ``finalize`` fires."""
 
     status: str

@@ -1,4 +1,4 @@
-"""Events of optimization: one for each hook of ``specs/optimization.py``."""
+"""Events of the optimizer step: one for each hook of ``specs/optimization.py``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 
 @event("optimizer_step")
 class OptimizerStep(RunEvent):
-    """``optimizer_step`` fires."""
+    """An optimizer step is due: ``optimizer_step`` fires."""
 
     epoch: int
     batch_idx: int
@@ -42,14 +42,14 @@ class OptimizerStep(RunEvent):
 
 @event("on_before_zero_grad")
 class BeforeZeroGrad(RunEvent):
-    """``on_before_zero_grad`` fires."""
+    """Gradients are about to be cleared: ``on_before_zero_grad`` fires."""
 
     optimizer: Optimizer
 
 
 @event("optimizer_zero_grad")
 class OptimizerZeroGrad(RunEvent):
-    """``optimizer_zero_grad`` fires."""
+    """Gradients are to be cleared: ``optimizer_zero_grad`` fires."""
 
     epoch: int
     batch_idx: int
@@ -58,14 +58,14 @@ class OptimizerZeroGrad(RunEvent):
 
 @event("on_before_backward")
 class BeforeBackward(RunEvent):
-    """``on_before_backward`` fires."""
+    """The backward pass is about to run: ``on_before_backward`` fires."""
 
     loss: Tensor
 
 
 @event("backward")
 class Backward(RunEvent):
-    """``backward`` fires."""
+    """The gradients of a loss are to be computed: ``backward`` fires."""
 
     loss: Tensor
     args: tuple[Any, ...]
@@ -74,7 +74,7 @@ class Backward(RunEvent):
 
 @event("manual_backward")
 class ManualBackward(RunEvent):
-    """``manual_backward`` fires."""
+    """A manual training step asks for a backward pass: ``manual_backward`` fires."""
 
     loss: Tensor
     args: tuple[Any, ...]
@@ -83,19 +83,19 @@ class ManualBackward(RunEvent):
 
 @event("on_after_backward")
 class AfterBackward(RunEvent):
-    """``on_after_backward`` fires."""
+    """The backward pass is done: ``on_after_backward`` fires."""
 
 
 @event("on_before_optimizer_step")
 class BeforeOptimizerStep(RunEvent):
-    """``on_before_optimizer_step`` fires."""
+    """The optimizer is about to step: ``on_before_optimizer_step`` fires."""
 
     optimizer: Optimizer
 
 
 @event("configure_gradient_clipping")
 class ConfigureGradientClipping(RunEvent):
-    """``configure_gradient_clipping`` fires."""
+    """It is to be decided how gradients are clipped: ``configure_gradient_clipping`` fires."""
 
     optimizer: Optimizer
     gradient_clip_val: float | None
@@ -104,7 +104,7 @@ class ConfigureGradientClipping(RunEvent):
 
 @event("clip_gradients")
 class ClipGradients(RunEvent):
-    """``clip_gradients`` fires."""
+    """Gradients are to be clipped: ``clip_gradients`` fires."""
 
     optimizer: Optimizer
     gradient_clip_val: float | None
@@ -113,7 +113,7 @@ class ClipGradients(RunEvent):
 
 @event("lr_scheduler_step")
 class LrSchedulerStep(RunEvent):
-    """``lr_scheduler_step`` fires."""
+    """A learning rate scheduler is due: ``lr_scheduler_step`` fires."""
 
     scheduler: LRScheduler
     metric: Any
@@ -121,20 +121,20 @@ class LrSchedulerStep(RunEvent):
 
 @event("toggle_optimizer")
 class ToggleOptimizer(RunEvent):
-    """``toggle_optimizer`` fires."""
+    """Only one optimizer's parameters are to take gradients: ``toggle_optimizer`` fires."""
 
     optimizer: Optimizer
 
 
 @event("untoggle_optimizer")
 class UntoggleOptimizer(RunEvent):
-    """``untoggle_optimizer`` fires."""
+    """All optimizers' parameters are to take gradients again: ``untoggle_optimizer`` fires."""
 
     optimizer: Optimizer
 
 
 @event("toggled_optimizer")
 class ToggledOptimizer(RunEvent):
-    """``toggled_optimizer`` fires."""
+    """A context manager is needed that toggles an optimizer: ``toggled_optimizer`` fires."""
 
     optimizer: Optimizer

@@ -20,22 +20,22 @@ __all__ = [
 
 @event("on_predict_model_eval")
 class PredictModelEval(RunEvent):
-    """``on_predict_model_eval`` fires."""
+    """The module is to go to evaluation mode for prediction: ``on_predict_model_eval`` fires."""
 
 
 @event("on_predict_start")
 class PredictStart(RunEvent):
-    """``on_predict_start`` fires."""
+    """A prediction run begins: ``on_predict_start`` fires."""
 
 
 @event("on_predict_epoch_start")
 class PredictEpochStart(RunEvent):
-    """``on_predict_epoch_start`` fires."""
+    """The pass over the data to predict on begins: ``on_predict_epoch_start`` fires."""
 
 
 @event("on_predict_batch_start")
 class PredictBatchStart(RunEvent):
-    """``on_predict_batch_start`` fires."""
+    """A batch is about to be predicted on: ``on_predict_batch_start`` fires."""
 
     batch: Any
     batch_idx: int
@@ -44,7 +44,7 @@ class PredictBatchStart(RunEvent):
 
 @event("predict_step")
 class PredictStep(RunEvent):
-    """``predict_step`` fires."""
+    """The predictions for a batch are needed: ``predict_step`` fires."""
 
     batch: Any
     batch_idx: int
@@ -53,7 +53,7 @@ class PredictStep(RunEvent):
 
 @event("on_predict_batch_end")
 class PredictBatchEnd(RunEvent):
-    """``on_predict_batch_end`` fires."""
+    """The predictions for a batch are there: ``on_predict_batch_end`` fires."""
 
     outputs: Any
     batch: Any
@@ -63,9 +63,9 @@ class PredictBatchEnd(RunEvent):
 
 @event("on_predict_epoch_end")
 class PredictEpochEnd(RunEvent):
-    """``on_predict_epoch_end`` fires."""
+    """The pass over the data to predict on is done: ``on_predict_epoch_end`` fires."""
 
 
 @event("on_predict_end")
 class PredictEnd(RunEvent):
-    """``on_predict_end`` fires."""
+    """A prediction run ends: ``on_predict_end`` fires."""

@@ -1,4 +1,4 @@
-"""Events of run: one for each hook of ``specs/run.py``."""
+"""Events of setting a run up and taking it down: one for each hook of ``specs/run.py``."""
 
 from __future__ import annotations
 
@@ -20,55 +20,55 @@ __all__ = [
 
 @event("configure_callbacks")
 class ConfigureCallbacks(RunEvent):
-    """``configure_callbacks`` fires."""
+    """The module is asked for its own callbacks: ``configure_callbacks`` fires."""
 
 
 @event("prepare_data")
 class PrepareData(RunEvent):
-    """``prepare_data`` fires."""
+    """Data is to be fetched to disk: ``prepare_data`` fires."""
 
 
 @event("setup")
 class Setup(RunEvent):
-    """``setup`` fires."""
+    """An entry point begins: ``setup`` fires."""
 
     stage: str
 
 
 @event("configure_sharded_model")
 class ConfigureShardedModel(RunEvent):
-    """``configure_sharded_model`` fires."""
+    """The model is to be completed, under the hook's old name: ``configure_sharded_model`` fires."""
 
 
 @event("configure_model")
 class ConfigureModel(RunEvent):
-    """``configure_model`` fires."""
+    """The model is to be completed: ``configure_model`` fires."""
 
 
 @event("configure_optimizers")
 class ConfigureOptimizers(RunEvent):
-    """``configure_optimizers`` fires."""
+    """A fit needs its optimizers: ``configure_optimizers`` fires."""
 
 
 @event("on_fit_start")
 class FitStart(RunEvent):
-    """``on_fit_start`` fires."""
+    """A fit begins: ``on_fit_start`` fires."""
 
 
 @event("on_fit_end")
 class FitEnd(RunEvent):
-    """``on_fit_end`` fires."""
+    """A fit ends: ``on_fit_end`` fires."""
 
 
 @event("teardown")
 class Teardown(RunEvent):
-    """``teardown`` fires."""
+    """An entry point ends: ``teardown`` fires."""
 
     stage: str
 
 
 @event("on_exception")
 class ExceptionRaised(RunEvent):
-    """``on_exception`` fires."""
+    """The run is about to end with an exception: ``on_exception`` fires."""
 
     exception: BaseException

@@ -1,4 +1,4 @@
-"""Events of training: one for each hook of ``specs/training.py``."""
+"""Events of the training epochs: one for each hook of ``specs/training.py``."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ __all__ = [
 
 @event("on_train_start")
 class TrainStart(RunEvent):
-    """``on_train_start`` fires."""
+    """Training begins: ``on_train_start`` fires."""
 
 
 @event("on_train_epoch_start")
 class TrainEpochStart(RunEvent):
-    """``on_train_epoch_start`` fires."""
+    """A training epoch begins: ``on_train_epoch_start`` fires."""
 
 
 @event("on_train_batch_start")
 class TrainBatchStart(RunEvent):
-    """``on_train_batch_start`` fires."""
+    """A batch is about to be trained on: ``on_train_batch_start`` fires."""
 
     batch: Any
     batch_idx: int
@@ -41,7 +41,7 @@ class TrainBatchStart(RunEvent):
 
 @event("training_step")
 class TrainingStep(RunEvent):
-    """``training_step`` fires."""
+    """The loss of a batch is needed: ``training_step`` fires."""
 
     batch: Any
     batch_idx: int
@@ -49,7 +49,7 @@ class TrainingStep(RunEvent):
 
 @event("forward")
 class Forward(RunEvent):
-    """``forward`` fires."""
+    """A module without a ``forward`` of its own is called: ``forward`` fires."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -57,7 +57,7 @@ class Forward(RunEvent):
 
 @event("on_train_batch_end")
 class TrainBatchEnd(RunEvent):
-    """``on_train_batch_end`` fires."""
+    """A training batch is done: ``on_train_batch_end`` fires."""
 
     outputs: StepOutput
     batch: Any
@@ -66,9 +66,9 @@ class TrainBatchEnd(RunEvent):
 
 @event("on_train_epoch_end")
 class TrainEpochEnd(RunEvent):
-    """``on_train_epoch_end`` fires."""
+    """A training epoch ends: ``on_train_epoch_end`` fires."""
 
 
 @event("on_train_end")
 class TrainEnd(RunEvent):
-    """``on_train_end`` fires."""
+    """Training ends: ``on_train_end`` fires."""

@@ -1,0 +1,94 @@
+"""The arguments of ``Trainer`` that need more than a type to be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from ._errors import MisconfigurationException
+
+__all__ = ["Fraction", "Interval", "Limits", "NumberOfRuns", "check_barebones", "check_clipping"]
+
+
+def _fraction(value: int | float) -> int | float:
+    if value < 0:
+        raise ValueError("it must be a number of batches (0 or more) or a fraction from 0.0 to 1.0")
+    if isinstance(value, float) and value > 1.0:
+        raise ValueError(f"a fraction is at most 1.0; for a number of batches write {int(value)}, without a point")
+    return value
+
+
+def _interval(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        if value <= timedelta(0):
+            raise ValueError("a time between validations must be longer than zero")
+        return value
+    if value <= 0:
+        raise ValueError("it must be a number of batches (1 or more) or a fraction above 0.0 and up to 1.0")
+    return _fraction(value)
+
+
+def _count(value: int) -> int:
+    if value < -1:
+        raise ValueError("it must be -1 (no limit) or 0 or more")
+    return value
+
+
+def _runs(value: bool | int) -> bool | int:
+    if value < 0:
+        raise ValueError("it must be True, False or a number of batches")
+    return value
+
+
+Fraction = Annotated[int | float, AfterValidator(_fraction)]
+"""A whole number of batches, or a fraction of them."""
+Interval = Annotated[int | float, AfterValidator(_interval)]
+"""A number of batches, at least 1, or a fraction of them, above 0."""
+Count = Annotated[int, AfterValidator(_count)]
+"""0 or more, or -1 for no limit."""
+NumberOfRuns = Annotated[bool | int, AfterValidator(_runs)]
+"""``True`` for one, or how many."""
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+ClipAlgorithm = Literal["norm", "value"]
+
+
+@dataclass(slots=True)
+class Limits:
+    """How many epochs, steps and batches a run has."""
+
+    max_epochs: int | None
+    min_epochs: int | None
+    max_steps: int
+    min_steps: int | None
+
+
+def check_clipping(value: Any, algorithm: Any) -> None:
+    """Refuse what is no number to clip by.
+
+    Raises:
+        TypeError: ``gradient_clip_val`` is no number.
+        MisconfigurationException: the algorithm is unknown.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise TypeError(f"Trainer(gradient_clip_val={value!r}): it must be a number or None, not {type(value).__name__}.")
+    if algorithm is not None and str(algorithm).lower() not in ("norm", "value"):
+        raise MisconfigurationException(
+            f"Trainer(gradient_clip_algorithm={algorithm!r}): unknown; it must be 'norm' or 'value'."
+        )
+
+
+def check_barebones(given: dict[str, Any]) -> None:
+    """Refuse features together with ``barebones=True``, which switches them off.
+
+    Raises:
+        ValueError: one was asked for.
+    """
+    wanted = [f"{name}={value!r}" for name, value in given.items() if value]
+    if wanted:
+        raise ValueError(
+            f"Trainer(barebones=True) runs without anything beside the loop, and cannot be combined with {', '.join(wanted)}."
+        )

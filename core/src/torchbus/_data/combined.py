@@ -1,0 +1,195 @@
+"""Several loaders as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal, get_args
+
+from torch.utils import _pytree as pytree
+
+from .length import sized_length
+
+__all__ = ["CombinationMode", "CombinedLoader"]
+
+CombinationMode = Literal["min_size", "max_size_cycle", "max_size", "sequential"]
+
+
+class CombinedLoader(Iterable[Any]):
+    """Iterate over several loaders at once, or one after the other.
+
+    Args:
+        iterables: loaders in any nesting of lists, tuples and dictionaries; batches come in the same nesting.
+        mode: ``"min_size"`` stops with the shortest, ``"max_size_cycle"`` starts shorter ones over until the longest is
+            through, ``"max_size"`` gives ``None`` for those that are through, ``"sequential"`` takes one loader after the
+            other.
+
+    Iterating gives ``(batch, batch_idx, dataloader_idx)``; ``dataloader_idx`` is 0 but in ``"sequential"`` mode.
+
+    Raises:
+        ValueError: the mode is unknown.
+    """
+
+    def __init__(self, iterables: Any, mode: CombinationMode = "min_size") -> None:
+        if mode not in get_args(CombinationMode):
+            choices = ", ".join(get_args(CombinationMode))
+            raise ValueError(f"CombinedLoader(mode={mode!r}): unknown; it must be one of {choices}.")
+        self._iterables = iterables
+        self._flattened, self._spec = pytree.tree_flatten(iterables, is_leaf=_is_loader)
+        self._mode: CombinationMode = mode
+        self._limits: list[int | float] | None = None
+        self._iterator: Iterator[tuple[Any, int, int]] | None = None
+
+    @property
+    def iterables(self) -> Any:
+        """The loaders, in their nesting."""
+        return self._iterables
+
+    @property
+    def flattened(self) -> list[Any]:
+        """The loaders in a flat list. May be set, to replace each by another."""
+        return self._flattened
+
+    @flattened.setter
+    def flattened(self, loaders: list[Any]) -> None:
+        if len(loaders) != len(self._flattened):
+            raise ValueError(f"CombinedLoader has {len(self._flattened)} loaders, and cannot take {len(loaders)}.")
+        self._flattened = loaders
+        self._iterables = pytree.tree_unflatten(loaders, self._spec)
+
+    @property
+    def limits(self) -> list[int | float] | None:
+        """How many batches to take of each loader (in ``"sequential"`` mode), or of all together."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: int | float | list[int | float] | None) -> None:
+        if isinstance(limits, int | float):
+            limits = [limits] * len(self._flattened)
+        if limits is not None and len(limits) != len(self._flattened):
+            raise ValueError(f"CombinedLoader has {len(self._flattened)} loaders, and was given {len(limits)} limits.")
+        self._limits = limits
+
+    @property
+    def sampler(self) -> Any:
+        """The loaders' samplers, in the loaders' nesting."""
+        return self._each(lambda loader: getattr(loader, "sampler", None))
+
+    @property
+    def batch_sampler(self) -> Any:
+        """The loaders' batch samplers, in the loaders' nesting."""
+        return self._each(lambda loader: getattr(loader, "batch_sampler", None))
+
+    def _each(self, read: Callable[[Any], Any]) -> Any:
+        return pytree.tree_unflatten([read(loader) for loader in self._flattened], self._spec)
+
+    def reset(self) -> None:
+        """Forget the iterator, and with it the loaders' workers."""
+        self._iterator = None
+
+    def lengths(self) -> list[int | float]:
+        """The length of each loader; infinity for one without."""
+        return [sized_length(loader) for loader in self._flattened]
+
+    def total_length(self) -> int | float:
+        """How many times iteration yields; infinity if a loader without length decides."""
+        lengths = self.lengths()
+        limited = [min(one, limit) for one, limit in zip(lengths, self._limits or [float("inf")] * len(lengths), strict=True)]
+        if not lengths:
+            return 0
+        if self._mode == "sequential":
+            return sum(limited)
+        return min(limited) if self._mode == "min_size" else max(limited)
+
+    def __len__(self) -> int:
+        length = self.total_length()
+        if length == float("inf"):
+            raise NotImplementedError("A loader in this CombinedLoader has no length, so neither has the whole.")
+        return int(length)
+
+    def __iter__(self) -> Iterator[tuple[Any, int, int]]:
+        self._iterator = self._sequence() if self._mode == "sequential" else self._side_by_side()
+        return self
+
+    def __next__(self) -> tuple[Any, int, int]:
+        if self._iterator is None:
+            raise RuntimeError("Call iter() on this CombinedLoader first.")
+        return next(self._iterator)
+
+    def _sequence(self) -> Iterator[tuple[Any, int, int]]:
+        # the first iterator now, the others when it is their turn: each draws random numbers when it is made
+        limits = [None if limit == float("inf") else int(limit) for limit in self._limits or []]
+        first = iter(self._flattened[0]) if self._flattened and (not limits or limits[0] != 0) else None
+
+        def run() -> Iterator[tuple[Any, int, int]]:
+            for index, loader in enumerate(self._flattened):
+                limit = limits[index] if limits else None
+                if limit == 0:
+                    continue
+                batches = first if index == 0 and first is not None else iter(loader)
+                for batch_idx, batch in enumerate(islice(batches, limit)):
+                    yield batch, batch_idx, index
+
+        return run()
+
+    def _side_by_side(self) -> Iterator[tuple[Any, int, int]]:
+        combine = {"min_size": _shortest, "max_size": _longest, "max_size_cycle": _cycled}[self._mode]
+        batches = combine(self._flattened, [iter(loader) for loader in self._flattened])
+        limit = min(self._limits) if self._limits else float("inf")
+        limited = islice(batches, None if limit == float("inf") else int(limit))
+        return ((pytree.tree_unflatten(row, self._spec), index, 0) for index, row in enumerate(limited))
+
+
+def _is_loader(node: Any) -> bool:
+    """Whether to stop here: anything but plain containers of loaders."""
+    if isinstance(node, dict):
+        return False
+    if isinstance(node, list | tuple):
+        return not any(hasattr(item, "__iter__") and not isinstance(item, str) for item in node)
+    return True
+
+
+def _shortest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
+    while iterators:
+        row = []
+        for iterator in iterators:
+            try:
+                row.append(next(iterator))
+            except StopIteration:
+                return
+        yield row
+
+
+def _longest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
+    finished = [False] * len(iterators)
+    while True:
+        row = []
+        for index, iterator in enumerate(iterators):
+            batch = None if finished[index] else next(iterator, _END)
+            if batch is _END:
+                finished[index], batch = True, None
+            row.append(batch)
+        if all(finished):
+            return
+        yield row
+
+
+def _cycled(loaders: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
+    through = [False] * len(iterators)
+    while True:
+        row = []
+        for index, iterator in enumerate(iterators):
+            batch = next(iterator, _END)
+            if batch is _END:
+                through[index] = True
+                if all(through):
+                    return
+                iterators[index] = iter(loaders[index])
+                batch = next(iterators[index], _END)
+                if batch is _END:  # an empty loader: nothing to start over
+                    return
+            row.append(batch)
+        yield row
+
+
+_END = object()

@@ -1,0 +1,62 @@
+"""Classes of installed plugins under one roof: ``from torchbus.callbacks import EarlyStopping``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from ._discovery import PluginKind, discover, find_offer, load_offer
+from ._errors import PluginNotFoundError, did_you_mean
+from ._plugins import instance_name
+
+__all__ = ["lazy_classes"]
+
+
+def lazy_classes(module: str, kind: PluginKind, companions: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` for a module whose classes come from installed plugins.
+
+    Args:
+        module: the module's name.
+        kind: which plugins it shows.
+        companions: further names, with the entry point whose package has them (bases, themes, …).
+
+    Raises (from ``__getattr__``):
+        ImportError: the plugin with that class is not installed; the message says what to install.
+    """
+
+    def get(name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        entry = companions.get(name) or _entry_name(name)
+        try:
+            offer = find_offer(entry, kind)
+        except PluginNotFoundError as error:
+            known = [_class_of(one.target) for one in discover() if one.kind == kind]
+            hint = did_you_mean(name, [*known, *companions])
+            # an AttributeError, so that hasattr() and `from ... import` behave as usual
+            raise AttributeError(f"module {module!r} has no {name!r}.{hint} {error}") from None
+        if _class_of(offer.target) == name:
+            return load_offer(offer)
+        package = importlib.import_module(offer.target.partition(":")[0])
+        try:
+            return getattr(package, name)
+        except AttributeError:
+            raise AttributeError(f"module {module!r} has no {name!r}: {offer.origin} does not have it.") from None
+
+    def entry_names() -> list[str]:
+        return sorted({_class_of(one.target) for one in discover() if one.kind == kind} | set(companions))
+
+    return get, entry_names
+
+
+def _class_of(target: str) -> str:
+    return target.rpartition(":")[2]
+
+
+def _entry_name(name: str) -> str:
+    """The entry point of a class: ``EarlyStopping`` is ``early_stopping``, ``CSVLogger`` is ``csv``."""
+    snake = instance_name(type(name, (), {}))
+    for suffix in ("_logger", "_accelerator", "_strategy", "_profiler"):
+        snake = snake.removesuffix(suffix)
+    return {"tensor_board": "tensorboard"}.get(snake, snake)

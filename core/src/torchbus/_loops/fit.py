@@ -1,0 +1,399 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from torchbus_hookspecs.events import (
+    TrainBatchEnd,
+    TrainBatchStart,
+    TrainEnd,
+    TrainEpochEnd,
+    TrainEpochStart,
+    TrainStart,
+    ValidationModelZeroGrad,
+)
+
+from .._data.combined import CombinedLoader
+from .._data.fetch import Fetcher
+from .._data.length import limited_length
+from .._data.source import combine, request_loader, without_shuffling
+from .._errors import MisconfigurationException
+from .._metrics import Results
+from .._rng import capture_rng, restore_rng
+from .._state import RunningStage
+from .device import Transfer
+from .evaluation import EvaluationLoop
+from .logging import LoggerOutput
+from .optimization import Optimization
+from .progress import FitProgress
+from .schedulers import Schedulers
+
+if TYPE_CHECKING:
+    from .._trainer import Trainer
+
+__all__ = ["FitLoop"]
+
+INFINITY = float("inf")
+
+
+class FitLoop:
+    """Trains for epochs of batches, and validates when it is time.
+
+    Attributes:
+        progress: where the run is.
+        max_batches: batches of an epoch; may be infinite.
+        loader: what is trained on, as given.
+    """
+
+    optimization: Optimization
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.progress = FitProgress()
+        self.results = Results(training=True)
+        self.validation = EvaluationLoop(trainer, "validation")
+        self.given: Any = None
+        self.loader: Any = None
+        self.max_batches: int | float = INFINITY
+        self.val_check_batch: int | float = INFINITY
+        self.fetcher: Fetcher | None = None
+        self._is_loaded = False
+        self._last_reload = 0
+        self._resume: dict[str, Any] = {}
+        self._is_resuming = False
+
+    # ---- the run -------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train until there is a reason to end."""
+        trainer = self.trainer
+        self.setup_data()
+        if self.done or trainer.limit_train_batches == 0:
+            return
+        self._bind()
+        assert self.fetcher is not None  # noqa: S101  # setup_data made it
+        self._start_fetching(self.fetcher)
+        self.train_start(trainer, trainer.lightning_module)
+        self._restore_rng()
+        while not self.done:
+            self.run_epoch(self.fetcher)
+        self.progress.phase = "idle"
+        self.train_end(trainer, trainer.lightning_module)
+
+    def run_epoch(self, fetcher: Fetcher) -> None:
+        """One epoch, or the rest of one that was interrupted."""
+        trainer, module, progress = self.trainer, self.trainer.lightning_module, self.progress
+        if self._is_resuming:
+            self._is_resuming = False
+            if progress.phase in ("validation", "after_validation"):
+                self.finish_batch(fetcher, validate=progress.phase == "validation")
+        else:
+            progress.begin_epoch()
+            progress.phase = "epoch_start"
+            self._reload(fetcher)
+            fetcher = self.fetcher or fetcher
+            _set_epoch(self.loader, progress.epoch)
+            self.train_epoch_start(trainer, module)
+            if progress.epoch > self._first_epoch:
+                fetcher.start()
+        progress.phase = "batch"
+        self.optimization.prepare_epoch()
+        while not self._epoch_is_over() and self.run_batch(fetcher):
+            if not fetcher.done:
+                continue
+        self.end_epoch()
+
+    def run_batch(self, fetcher: Fetcher) -> bool:
+        """One batch; tell whether the epoch goes on."""
+        trainer, module, progress, metrics = self.trainer, self.trainer.lightning_module, self.progress, self.metrics
+        batch = next(fetcher, _NOTHING)
+        if batch is _NOTHING:
+            return False
+        progress.is_last_batch = fetcher.done
+        batch = self.transfer(batch, 0)
+        batch_idx = progress.batches_ready
+        progress.batches_ready += 1
+        progress.total_batches += 1
+        metrics.begin_batch(batch)
+
+        answers = self.train_batch_start(trainer, module, batch, batch_idx)
+        if answers and -1 in answers:
+            progress.batches_done += 1
+            self.schedulers.update("epoch", plateau=False)
+            return False
+        outputs = self.optimization.run(batch, batch_idx, self.is_accumulating())
+        if self.schedulers.configs:
+            self._step_schedulers(plateau=False)
+        progress.batches_done += 1
+        progress.phase = "validation"
+        self.train_batch_end(trainer, module, outputs, batch, batch_idx)
+        if self.has_loggers and not (self.is_accumulating() and module.automatic_optimization) and self.output.is_due():
+            self.output.send(metrics.collect())
+
+        self.finish_batch(fetcher, validate=True)
+        return True
+
+    def finish_batch(self, fetcher: Fetcher, validate: bool) -> None:
+        """What follows a batch: validation when it is time, schedulers that follow a metric, the loggers' step."""
+        trainer, progress = self.trainer, self.progress
+        if validate and self._is_time_to_validate(fetcher):
+            self._validate()
+        progress.phase = "after_validation"
+        if self.schedulers.configs and not self.is_accumulating():
+            self.schedulers.update("step", plateau=True)
+        if not self.is_accumulating():
+            progress.batches_stepped += 1
+        if trainer.should_stop:
+            self.output.save()
+        progress.phase = "batch"
+        if trainer.received_sigterm:
+            trainer.preempt()
+
+    def end_epoch(self) -> None:
+        """Close an epoch: its hooks, its metrics, its schedulers."""
+        trainer, module, progress, metrics = self.trainer, self.trainer.lightning_module, self.progress, self.metrics
+        metrics.end_batches()
+        progress.epochs_processed += 1
+        progress.phase = "epoch_end"
+        self.train_epoch_end(trainer, module)
+        self._close_epoch()
+
+    def _close_epoch(self) -> None:
+        progress, metrics = self.progress, self.metrics
+        logged = metrics.collect()
+        if self.is_epoch_through():
+            self.schedulers.update("epoch", plateau=True)
+        # epoch values belong to the last step that was taken, not to the one to come
+        progress.batches_stepped -= 1
+        self.output.send(logged)
+        progress.batches_stepped += 1
+        self.results.reset()
+        progress.epoch = progress.epochs_processed
+        progress.phase = "idle"
+        if self.trainer.received_sigterm:
+            self.trainer.preempt()
+
+    # ---- preparation -----------------------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        """Look up once what every batch uses."""
+        trainer = self.trainer
+        bus = trainer.bus
+        self.train_start = bus.emitter(TrainStart)
+        self.train_end = bus.emitter(TrainEnd)
+        self.train_epoch_start = bus.emitter(TrainEpochStart)
+        self.train_epoch_end = bus.emitter(TrainEpochEnd)
+        self.train_batch_start = bus.emitter(TrainBatchStart)
+        self.train_batch_end = bus.emitter(TrainBatchEnd)
+        self.transfer = Transfer(trainer)
+        self.optimization = Optimization(trainer)
+        self.schedulers = Schedulers(trainer)
+        self.output = LoggerOutput(trainer)
+        self.has_loggers = self.output.is_wanted()
+        self.metrics = trainer.metrics
+        self.metrics.results = None if trainer.barebones else self.results
+        self.results.reset()
+
+    def setup_data(self) -> None:
+        """Ask for the loader, and work out how many of its batches an epoch has and after which to validate.
+
+        Raises:
+            ValueError: ``val_check_interval`` is longer than an epoch.
+            MisconfigurationException: there is no loader, or a limit does not fit it.
+        """
+        trainer = self.trainer
+        if self._is_loaded and not self._is_reload_due():
+            return
+        loader = request_loader(trainer, "train", self.given)
+        self.loader = without_shuffling(loader) if trainer.overfit_batches else loader
+        self._is_loaded = True
+        self._last_reload = self.progress.epoch
+        combined = combine(self.loader, "max_size_cycle")
+        length = combined.total_length()
+        self.max_batches = limited_length(length, trainer.limit_train_batches, "limit_train_batches")
+        single = combined.flattened[0] if len(combined.flattened) == 1 and combined.iterables is combined.flattened[0] else None
+        self.fetcher = Fetcher(single if single is not None else _Batches(combined), self.max_batches)
+        self.val_check_batch = _check_interval(trainer, self.max_batches)
+
+    def _is_reload_due(self) -> bool:
+        every = self.trainer.reload_dataloaders_every_n_epochs
+        return bool(every) and self.progress.epoch - self._last_reload >= every
+
+    def _reload(self, fetcher: Fetcher) -> None:
+        self.setup_data()
+        if self.fetcher is not fetcher and self.progress.epoch <= self._first_epoch and self.fetcher is not None:
+            self.fetcher.start()
+
+    # ---- going on where a checkpoint ended -----------------------------------------------------------------------------
+
+    def restore(self, progress: FitProgress, resume: dict[str, Any]) -> None:
+        """Take the place that a checkpoint wrote down."""
+        for name in progress.__slots__:
+            setattr(self.progress, name, getattr(progress, name))
+        self._resume = resume
+        self._is_resuming = progress.phase in ("batch", "validation", "after_validation")
+        if progress.phase == "epoch_end":
+            # its hooks have run: what is left of it is done when the schedulers are there
+            self.progress.epoch = self.progress.epochs_processed
+            self.progress.phase = "idle"
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether the next epoch is the rest of an interrupted one."""
+        return self._is_resuming
+
+    def resume_state(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the counters to go on exactly: generators and the loader's position."""
+        state: dict[str, Any] = {"rng": capture_rng()}
+        if self.fetcher is not None and self.progress.phase in ("batch", "validation", "after_validation"):
+            state["loader"] = self.fetcher.position()
+        if self.progress.phase != "idle" and self.is_accumulating():
+            named = self.trainer.lightning_module.named_parameters()
+            state["gradients"] = {name: one.grad for name, one in named if one.grad is not None}
+        return state
+
+    def _start_fetching(self, fetcher: Fetcher) -> None:
+        self._first_epoch = self.progress.epoch
+        if not self._is_resuming:
+            fetcher.start()
+            return
+        fetcher.resume(self._resume.get("loader", {}), self.progress.batches_done)
+        self.progress.batches_ready = self.progress.batches_done
+        self.progress.is_last_batch = fetcher.done
+        gradients = self._resume.get("gradients", {})
+        for name, parameter in self.trainer.lightning_module.named_parameters():
+            if name in gradients:
+                parameter.grad = gradients[name].to(parameter)
+
+    def _restore_rng(self) -> None:
+        if "rng" in self._resume and self._is_resuming:
+            restore_rng(self._resume["rng"])
+        self._resume = {}
+
+    # ---- decisions -------------------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing (more) to train."""
+        trainer, progress = self.trainer, self.progress
+        if self.max_batches == 0 or self._is_at_max_steps():
+            return True
+        if trainer.max_epochs not in (None, -1) and progress.epochs_processed >= (trainer.max_epochs or 0):
+            return True
+        return bool(trainer.should_stop) and self.can_stop_early
+
+    @property
+    def can_stop_early(self) -> bool:
+        """Whether the minimums of epochs and steps are met, so that a request to stop counts."""
+        trainer, progress = self.trainer, self.progress
+        met_epochs = not trainer.min_epochs or progress.epochs_processed >= trainer.min_epochs
+        met_steps = not trainer.min_steps or progress.global_step >= trainer.min_steps
+        return met_epochs and met_steps
+
+    def is_epoch_through(self) -> bool:
+        """Whether all batches of the epoch were begun."""
+        return self.progress.is_last_batch or self.progress.batches_ready >= self.max_batches
+
+    def is_accumulating(self) -> bool:
+        """Whether the batch under way leaves the optimizer alone: it ends no window, nor the epoch."""
+        accumulate = self.trainer.accumulate_grad_batches
+        if accumulate == 1:
+            return False
+        return self.progress.batches_ready % accumulate != 0 and not self.is_epoch_through()
+
+    def _is_at_max_steps(self) -> bool:
+        max_steps = self.trainer.max_steps
+        return max_steps != -1 and self.progress.global_step >= max_steps
+
+    def _epoch_is_over(self) -> bool:
+        if self.is_epoch_through() or self._is_at_max_steps():
+            return True
+        return bool(self.trainer.should_stop) and self.can_stop_early
+
+    def _is_time_to_validate(self, fetcher: Fetcher) -> bool:
+        trainer, progress = self.trainer, self.progress
+        every = trainer.check_val_every_n_epoch
+        if not trainer.enable_validation or (every is not None and (progress.epoch + 1) % every != 0):
+            return False
+        if progress.is_last_batch and self.val_check_batch == INFINITY:
+            return True
+        if trainer.should_stop and self.can_stop_early:
+            return True
+        if isinstance(trainer.limit_train_batches, int) and self.val_check_batch == INFINITY:
+            return progress.batches_ready % trainer.limit_train_batches == 0
+        if self.val_check_batch == INFINITY:
+            return progress.is_last_batch
+        counted = progress.total_batches if every is None else progress.batches_ready
+        return counted % self.val_check_batch == 0
+
+    # ---- parts of a batch ------------------------------------------------------------------------------------------------
+
+    def _step_schedulers(self, plateau: bool) -> None:
+        if not self.is_accumulating():
+            self.schedulers.update("step", plateau)
+        if self.is_epoch_through():
+            self.schedulers.update("epoch", plateau)
+
+    def _validate(self) -> None:
+        trainer = self.trainer
+        if not self.is_accumulating():
+            # gradients are of no use to validation, and take memory
+            trainer.bus.emitter(ValidationModelZeroGrad)(trainer, trainer.lightning_module)
+        trainer.state.stage = RunningStage.VALIDATING
+        self.metrics.collect()
+        self.validation.run()
+        trainer.state.stage = RunningStage.TRAINING
+        self.metrics.results = None if trainer.barebones else self.results
+
+
+_NOTHING = object()
+
+
+class _Batches:
+    """A combined loader as one that yields just its batches."""
+
+    def __init__(self, combined: CombinedLoader) -> None:
+        self.combined = combined
+
+    def __len__(self) -> int:
+        return len(self.combined)
+
+    def __iter__(self) -> Any:
+        return (batch for batch, _, _ in iter(self.combined))
+
+
+def _set_epoch(loader: Any, epoch: int) -> None:
+    """Tell samplers which epoch it is: those that shuffle differently in each want to know."""
+    for one in combine(loader, "sequential").flattened:
+        for sampler in (getattr(one, "sampler", None), getattr(getattr(one, "batch_sampler", None), "sampler", None)):
+            if callable(getattr(sampler, "set_epoch", None)):
+                sampler.set_epoch(epoch)  # type: ignore[union-attr]  # just looked
+
+
+def _check_interval(trainer: Trainer, max_batches: int | float) -> int | float:
+    """After how many batches to validate; infinity for "at the end, whenever that is"."""
+    interval = trainer.val_check_interval
+    if isinstance(interval, int):
+        if interval > max_batches and trainer.check_val_every_n_epoch is not None:
+            raise ValueError(
+                f"Trainer(val_check_interval={interval}): an epoch has only {max_batches} batches. To fix: use at most"
+                f" {max_batches}, or check_val_every_n_epoch=None to count batches over all epochs."
+            )
+        return interval
+    if max_batches == INFINITY:
+        if interval != 1.0:
+            raise MisconfigurationException(
+                f"Trainer(val_check_interval={interval}): a fraction of a loader without length cannot be taken."
+                " To fix: give a whole number of batches."
+            )
+        return INFINITY
+    if trainer.loggers and 0 < max_batches < trainer.log_every_n_steps and not trainer.fast_dev_run:
+        warnings.warn(
+            f"An epoch has {max_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): step"
+            " values reach the loggers only every few epochs. To see more, set a lower log_every_n_steps.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return max(1, int(max_batches * interval)) if max_batches else 0

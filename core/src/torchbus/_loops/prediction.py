@@ -1,0 +1,98 @@
+"""The loop of prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torchbus_hookspecs import events
+
+from .._data.length import limited_length, sized_length
+from .._data.source import combine, request_loader
+from .device import Transfer
+from .evaluation import check_index_argument, gradients_off, module_modes
+
+if TYPE_CHECKING:
+    from .._trainer import Trainer
+
+__all__ = ["PredictionLoop"]
+
+
+class PredictionLoop:
+    """Runs ``predict_step`` over all loaders and keeps what it returns.
+
+    Attributes:
+        max_batches: batches to run, of each loader.
+        return_predictions: whether predictions are kept and returned.
+        predictions: those of the run under way (or the last one), a list for each loader.
+        batch_indices: for each loader and batch, which samples it holds, where the loader tells.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.given: Any = None
+        self.loader: Any = None
+        self.max_batches: list[int | float] = []
+        self.return_predictions = True
+        self.predictions: list[list[Any]] = []
+        self.batch_indices: list[list[Any]] = []
+        self.current_batch_indices: list[int] = []
+        self.inference_mode = True
+
+    def run(self) -> list[Any] | None:
+        """Predict; return a list of predictions, or a list of them for each of several loaders."""
+        trainer, module = self.trainer, self.trainer.lightning_module
+        with gradients_off(self.inference_mode):
+            self.setup_data()
+            if not sum(self.max_batches):
+                return []
+            combined = combine(self.loader, "sequential")
+            combined.limits = self.max_batches
+            self._bind()
+            self.predictions = [[] for _ in combined.flattened]
+            self.batch_indices = [[] for _ in combined.flattened]
+            batches = iter(combined)
+            check_index_argument(module, "predict", len(combined.flattened) > 1)
+            with module_modes(module, restore=True):
+                self.model_eval(trainer, module)
+                self.start(trainer, module)
+                self.epoch_start(trainer, module)
+                for fetched, batch_idx, dataloader_idx in batches:
+                    self.run_batch(fetched, batch_idx, dataloader_idx)
+                self.epoch_end(trainer, module)
+                self.end(trainer, module)
+        if not self.return_predictions:
+            return None
+        return self.predictions[0] if len(self.predictions) == 1 else list(self.predictions)
+
+    def run_batch(self, fetched: Any, batch_idx: int, dataloader_idx: int) -> None:
+        """Predict one batch."""
+        trainer, module = self.trainer, self.trainer.lightning_module
+        batch = self.transfer(fetched, dataloader_idx)
+        self.batch_start(trainer, module, batch, batch_idx, dataloader_idx)
+        with trainer.precision_plugin.forward_context():
+            prediction = self.step(trainer, module, batch, batch_idx, dataloader_idx)
+        self.batch_end(trainer, module, prediction, batch, batch_idx, dataloader_idx)
+        if self.return_predictions or trainer.bus.is_heard(events.PredictEpochEnd):
+            self.predictions[dataloader_idx].append(prediction)
+
+    def _bind(self) -> None:
+        trainer = self.trainer
+        bus = trainer.bus
+        self.transfer = Transfer(trainer)
+        self.model_eval = bus.emitter(events.PredictModelEval)
+        self.start = bus.emitter(events.PredictStart)
+        self.epoch_start = bus.emitter(events.PredictEpochStart)
+        self.batch_start = bus.emitter(events.PredictBatchStart)
+        self.step = bus.emitter(events.PredictStep)
+        self.batch_end = bus.emitter(events.PredictBatchEnd)
+        self.epoch_end = bus.emitter(events.PredictEpochEnd)
+        self.end = bus.emitter(events.PredictEnd)
+        trainer.metrics.results = None
+
+    def setup_data(self) -> None:
+        """Ask for the loaders, and work out how many of their batches to run."""
+        trainer = self.trainer
+        self.loader = request_loader(trainer, "predict", self.given)
+        limit = trainer.limit_predict_batches
+        flattened = combine(self.loader, "sequential").flattened
+        self.max_batches = [limited_length(sized_length(one), limit, "limit_predict_batches") for one in flattened]

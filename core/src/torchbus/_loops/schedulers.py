@@ -1,0 +1,62 @@
+"""When learning rate schedulers step."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+from torchbus_hookspecs.events import LrSchedulerStep
+
+from .._errors import MisconfigurationException, did_you_mean
+
+if TYPE_CHECKING:
+    from .._trainer import Trainer
+    from .._types import LRSchedulerConfig
+
+__all__ = ["Schedulers"]
+
+
+class Schedulers:
+    """Steps the schedulers of one fit. In manual optimization the user does, and this does nothing."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.module = trainer.lightning_module
+        self.lr_scheduler_step = trainer.bus.emitter(LrSchedulerStep)
+        self.configs = trainer.lr_scheduler_configs if self.module.automatic_optimization else []
+
+    def update(self, interval: Literal["step", "epoch"], plateau: bool) -> None:
+        """Step those of an interval that are due.
+
+        Args:
+            interval: whether a batch or an epoch is done.
+            plateau: those that follow a metric, or the others.
+        """
+        progress = self.trainer.fit_loop.progress
+        position = progress.batches_ready if interval == "step" else progress.epoch + 1
+        for config in self.configs:
+            if config.interval != interval or config.reduce_on_plateau != plateau or position % config.frequency:
+                continue
+            metric = None
+            if plateau:
+                metric = self._monitored(config)
+                if metric is None:
+                    continue
+            self.lr_scheduler_step(self.trainer, self.module, config.scheduler, metric)
+
+    def _monitored(self, config: LRSchedulerConfig) -> Any:
+        metrics = self.trainer.callback_metrics
+        monitor = str(config.monitor)
+        if monitor in metrics:
+            return metrics[monitor]
+        name = type(config.scheduler).__name__
+        message = (
+            f"The scheduler {name} follows `{monitor}`, which was not logged.{did_you_mean(monitor, metrics)}"
+            f" Logged were: {', '.join(sorted(metrics)) or 'none'}."
+        )
+        if config.strict:
+            raise MisconfigurationException(
+                f"{message} To fix: log it with self.log({monitor!r}, ...), or set the scheduler's `strict` to False."
+            )
+        warnings.warn(f"{message} It does not step.", RuntimeWarning, stacklevel=2)
+        return None

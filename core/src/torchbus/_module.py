@@ -1,0 +1,376 @@
+"""The module a user writes: a model that knows its steps, its optimizers and how to log."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchbus_hookspecs import Logger, events
+from torchbus_hookspecs.specs import HOOKS
+
+from ._adapters import Shape
+from ._data.transfer import map_tensors
+from ._errors import MisconfigurationException
+from ._hooks import DataHooks, ModuleHooks
+from ._hparams import HyperparametersMixin
+from ._loading import load_module
+from ._metrics import LogOptions, warn_unattached
+from ._optimizer import LightningOptimizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from ._trainer import Trainer
+
+__all__ = ["MODULE_SHAPE", "LightningModule"]
+
+
+class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
+    """A ``torch.nn.Module`` with steps, optimizers and hooks; ``Trainer.fit`` trains it.
+
+    Override ``training_step`` and ``configure_optimizers``, and what else is needed of the hooks above.
+
+    Attributes:
+        automatic_optimization: whether the trainer calls ``backward`` and ``step`` (default) or ``training_step`` does.
+        strict_loading: whether checkpoints must have exactly this module's parameters.
+        example_input_array: an input for ``forward``, for summaries and graphs.
+    """
+
+    CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "hyper_parameters"
+    CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = "hparams_name"
+    CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = "hparams_type"
+    _bus_name = "lightning_module"
+    _jit_is_scripting = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._trainer: Trainer | None = None
+        self._toggled: dict[nn.Parameter, bool] = {}
+        self.automatic_optimization = True
+        self.strict_loading = True
+        self.example_input_array: Any = None
+        self._dtype: torch.dtype | None = None
+
+    # ---- where the module is -------------------------------------------------------------------------------------------
+
+    @property
+    def trainer(self) -> Trainer:
+        """The trainer that runs this module.
+
+        Raises:
+            RuntimeError: none does.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            raise RuntimeError(f"{type(self).__qualname__} is not attached to a Trainer: pass it to Trainer.fit first.")
+        return trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Trainer | None) -> None:
+        self.__dict__["_trainer"] = trainer
+        for child in self.children():
+            if isinstance(child, LightningModule):
+                child.trainer = trainer
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the module's parameters (CPU if it has none)."""
+        return next((one.device for one in (*self.parameters(), *self.buffers())), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating point type of the module's parameters."""
+        found = (one.dtype for one in (*self.parameters(), *self.buffers()) if one.is_floating_point())
+        return self._dtype or next(found, torch.get_default_dtype())
+
+    @dtype.setter
+    def dtype(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the module is on a CUDA device."""
+        return self.device.type == "cuda"
+
+    @property
+    def current_epoch(self) -> int:
+        """Epochs completed, from 0."""
+        return self._trainer.current_epoch if self._trainer is not None else 0
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps taken over all epochs."""
+        return self._trainer.global_step if self._trainer is not None else 0
+
+    @property
+    def global_rank(self) -> int:
+        """The number of this process among all."""
+        return self._trainer.global_rank if self._trainer is not None else 0
+
+    @property
+    def local_rank(self) -> int:
+        """The number of this process on its machine."""
+        return self._trainer.local_rank if self._trainer is not None else 0
+
+    @property
+    def logger(self) -> Logger | None:
+        """The trainer's first logger."""
+        return self._trainer.logger if self._trainer is not None else None
+
+    @property
+    def loggers(self) -> list[Logger]:
+        """The trainer's loggers."""
+        return self._trainer.loggers if self._trainer is not None else []
+
+    # ---- logging -------------------------------------------------------------------------------------------------------
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        metric_attribute: str | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Log one number under a name.
+
+        Args:
+            name: the metric's name; with both levels, ``_step`` and ``_epoch`` are added.
+            value: a number, a tensor of one element, or a metric. It is detached, and not waited for.
+            prog_bar: show it in the progress bar.
+            logger: hand it to loggers; default: yes.
+            on_step: log each step's value; default: yes in training steps, no elsewhere.
+            on_epoch: log the epoch's reduced value; default: the opposite of ``on_step``.
+            reduce_fx: ``"mean"`` (weighted by batch size), ``"sum"``, ``"min"`` or ``"max"``.
+            enable_graph: keep the autograd graph.
+            sync_dist: reduce over ranks.
+            sync_dist_group: the process group to reduce over.
+            add_dataloader_idx: with several loaders, add ``/dataloader_idx_N`` to the name.
+            batch_size: the batch's size, where it cannot be found in the batch.
+            metric_attribute: the attribute of this module that holds the metric.
+            rank_zero_only: log on rank zero only.
+
+        Raises:
+            MisconfigurationException: logging is not possible here, or not in this way.
+            ValueError: the value is not one number.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            warn_unattached(name)
+            return
+        options = LogOptions(
+            prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group, add_dataloader_idx,
+            metric_attribute, rank_zero_only,
+        )  # fmt: skip
+        trainer.metrics.log(name, value, options, batch_size)
+
+    def log_dict(
+        self,
+        dictionary: Mapping[str, Any],
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any = None,
+        add_dataloader_idx: bool = True,
+        batch_size: int | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Log several numbers at once; see ``log``."""
+        for name, value in dictionary.items():
+            self.log(
+                name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
+                add_dataloader_idx, batch_size, None, rank_zero_only,
+            )  # fmt: skip
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print on rank zero, without breaking the progress bar."""
+        if self._trainer is None:
+            print(*args, **kwargs)  # noqa: T201  # what the user asked for
+        else:
+            self._trainer.print(*args, **kwargs)
+
+    # ---- the model -------------------------------------------------------------------------------------------------------
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's output; override it.
+
+        Raises:
+            NotImplementedError: neither the module nor a plugin says how.
+        """
+        provided = self._provided(events.Forward, args, kwargs)
+        if provided is None:
+            raise NotImplementedError(f"{type(self).__name__} has no `forward`. To fix: define it in the module.")
+        return provided
+
+    def freeze(self) -> None:
+        """No parameter needs gradients, and every submodule is in evaluation mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad = False
+        self.eval()
+
+    def unfreeze(self) -> None:
+        """Every parameter needs gradients, and every submodule is in training mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad = True
+        self.train()
+
+    def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
+        """The tensors of all ranks, each stacked in a new first dimension where there are several ranks."""
+        strategy = self.trainer.strategy
+        return map_tensors(data, lambda tensor: strategy.all_gather(tensor, group, sync_grads))
+
+    # ---- manual optimization ---------------------------------------------------------------------------------------------
+
+    def optimizers(self, use_pl_optimizer: bool = True) -> Any:
+        """The optimizer, or the list of them, that ``configure_optimizers`` gave.
+
+        Args:
+            use_pl_optimizer: whether steps go through the trainer (hooks, precision, counting) or are the optimizers' own.
+        """
+        found = self.trainer.lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
+        return found[0] if len(found) == 1 else list(found)
+
+    def lr_schedulers(self) -> Any:
+        """The scheduler, or the list of them, or ``None`` when there is none."""
+        found = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        return None if not found else found[0] if len(found) == 1 else found
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute gradients in manual optimization, under the trainer's precision and with the hooks around it.
+
+        Raises:
+            MisconfigurationException: optimization is automatic.
+        """
+        if self.automatic_optimization:
+            raise MisconfigurationException(
+                "manual_backward is for manual optimization, and this module's is automatic."
+                " To fix: set self.automatic_optimization = False in __init__, or return the loss from training_step."
+            )
+        if not self._provided(events.ManualBackward, loss, args, kwargs):
+            self.trainer.fit_loop.optimization.run_backward(loss, args, kwargs)
+
+    def clip_gradients(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients of an optimizer's parameters.
+
+        Args:
+            optimizer: whose parameters.
+            gradient_clip_val: the largest norm, or the largest absolute value; default: the trainer's setting.
+            gradient_clip_algorithm: ``"norm"`` (default) or ``"value"``.
+
+        Raises:
+            MisconfigurationException: the trainer has another setting, or the algorithm is unknown.
+        """
+        trainer = self.trainer
+        for name, given, own in (
+            ("gradient_clip_val", gradient_clip_val, trainer.gradient_clip_val),
+            ("gradient_clip_algorithm", gradient_clip_algorithm, trainer.gradient_clip_algorithm),
+        ):
+            if given is not None and own is not None and given != own:
+                raise MisconfigurationException(
+                    f"clip_gradients({name}={given!r}) contradicts Trainer({name}={own!r}). To fix: set only one of them."
+                )
+        value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
+        algorithm = gradient_clip_algorithm or trainer.gradient_clip_algorithm or "norm"
+        if algorithm not in ("norm", "value"):
+            raise MisconfigurationException(f"clip_gradients: unknown algorithm {algorithm!r}; use 'norm' or 'value'.")
+        self._provided(events.ClipGradients, optimizer, value, algorithm)
+
+    def toggle_optimizer(self, optimizer: Any) -> None:
+        """Until ``untoggle_optimizer``, only this optimizer's parameters need gradients."""
+        if self._provided(events.ToggleOptimizer, optimizer):
+            return
+        own = {one for group in optimizer.param_groups for one in group["params"]}
+        self._toggled = {
+            one: one.requires_grad for each in self.trainer.optimizers for group in each.param_groups for one in group["params"]
+        }
+        for parameter, needed in self._toggled.items():
+            parameter.requires_grad = needed and parameter in own
+
+    def untoggle_optimizer(self, optimizer: Any) -> None:
+        """Give every parameter back what ``toggle_optimizer`` changed."""
+        if self._provided(events.UntoggleOptimizer, optimizer):
+            return
+        for parameter, needed in self._toggled.items():
+            parameter.requires_grad = needed
+        self._toggled = {}
+
+    @contextmanager
+    def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:
+        """Inside, only this optimizer's parameters need gradients."""
+        provided = self._provided(events.ToggledOptimizer, optimizer)
+        if provided is not None:
+            with provided:
+                yield
+            return
+        self.toggle_optimizer(optimizer)
+        try:
+            yield
+        finally:
+            self.untoggle_optimizer(optimizer)
+
+    # ---- loading -----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """A module of this class with the weights and hyperparameters of a checkpoint.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: where tensors go, as for ``torch.load``; default: where the module's constructor puts them.
+            hparams_file: a YAML file of hyperparameters, for checkpoints without any.
+            strict: whether parameters must match exactly; default: the module's ``strict_loading``.
+            weights_only: whether only plain values may be unpickled; default: yes.
+            **kwargs: arguments for the constructor, in place of the saved ones.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: the file is damaged, or no checkpoint.
+            RuntimeError: parameters do not match.
+        """
+        return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a pickled or copied module belongs to no run
+        return {**self.__dict__, "_trainer": None, "_toggled": {}}
+
+
+_NOT_BY_THE_BUS = {
+    "forward", "manual_backward", "clip_gradients", "toggle_optimizer", "untoggle_optimizer", "toggled_optimizer",
+    "state_dict", "load_state_dict",
+}  # fmt: skip
+
+MODULE_SHAPE = Shape(
+    LightningModule,
+    tuple(name for name in HOOKS if hasattr(LightningModule, name) and name not in _NOT_BY_THE_BUS),
+    leading=False,
+    final=True,
+)

@@ -1,0 +1,163 @@
+"""In which number format parameters live and steps compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, TypeVar, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ._data.transfer import convert_floats
+
+__all__ = ["Precision", "PrecisionName", "make_precision"]
+
+T = TypeVar("T")
+PrecisionName = Literal["16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true"]
+_ALIASES: dict[Any, PrecisionName] = {
+    16: "16-mixed", "16": "16-mixed", 32: "32-true", "32": "32-true", 64: "64-true", "64": "64-true", "bf16": "bf16-mixed",
+}  # fmt: skip
+_TRUE: dict[str, torch.dtype] = {"16-true": torch.float16, "bf16-true": torch.bfloat16, "64-true": torch.float64}
+_MIXED: dict[str, torch.dtype] = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+
+
+class Precision:
+    """Full 32-bit precision; the base of the others.
+
+    Attributes:
+        precision: the name given to ``Trainer(precision=...)``.
+        scaler: the gradient scaler of ``16-mixed``, else ``None``.
+        is_plain: whether steps run as they are, with nothing to convert and no context around them.
+    """
+
+    is_plain = True
+
+    def __init__(self, precision: PrecisionName = "32-true") -> None:
+        self.precision = precision
+        self.scaler: torch.amp.GradScaler | None = None
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        """The module in this precision."""
+        return module
+
+    def convert_input(self, batch: T) -> T:
+        """A batch in this precision: its floating point tensors, wherever they are in it."""
+        return batch
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        """What every step runs in."""
+        return nullcontext()
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss to call ``backward`` on."""
+        return loss
+
+    def step(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        """Step an optimizer. ``closure`` computes gradients and then prepares them (hooks, clipping)."""
+        return optimizer.step(closure)
+
+    def unscale(self, optimizer: Optimizer) -> None:
+        """Make the gradients real numbers again, before anybody reads or clips them."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint should hold."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+
+
+class TruePrecision(Precision):
+    """Parameters, inputs and new tensors all in one number format."""
+
+    is_plain = False
+
+    def __init__(self, precision: PrecisionName) -> None:
+        super().__init__(precision)
+        self.dtype = _TRUE[precision]
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        return module.to(self.dtype)
+
+    def convert_input(self, batch: T) -> T:
+        return convert_floats(batch, self.dtype)
+
+    @contextmanager
+    def _default_dtype(self) -> Any:
+        previous = torch.get_default_dtype()
+        torch.set_default_dtype(self.dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(previous)
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = self._default_dtype()
+        return context
+
+
+class MixedPrecision(Precision):
+    """Parameters in 32 bits, computation under autocast; with float16, gradients are scaled so that small ones survive.
+
+    Source: Micikevicius et al., "Mixed Precision Training", ICLR 2018; torch.amp.
+    """
+
+    is_plain = False
+
+    def __init__(self, precision: PrecisionName, device_type: str) -> None:
+        super().__init__(precision)
+        self.device_type = device_type
+        self.dtype = _MIXED[precision]
+        if precision == "16-mixed":
+            self.scaler = torch.amp.GradScaler(device_type)
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        # no cache: it would keep casts of weights alive across steps of an accumulation window
+        return torch.autocast(self.device_type, dtype=self.dtype, cache_enabled=False)
+
+    def scale(self, loss: Tensor) -> Tensor:
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
+    def step(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        if self.scaler is None:
+            return optimizer.step(closure)
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise RuntimeError("LBFGS evaluates its closure many times, which 16-mixed cannot scale: use bf16-mixed.")
+        result = closure()
+        if result is None and not any(self._has_gradients(optimizer)):
+            return None  # the step was skipped: there is nothing the scaler could have seen
+        stepped = self.scaler.step(optimizer)
+        self.scaler.update()
+        return stepped
+
+    @staticmethod
+    def _has_gradients(optimizer: Optimizer) -> list[bool]:
+        return [one.grad is not None for group in optimizer.param_groups for one in group["params"]]
+
+    def unscale(self, optimizer: Optimizer) -> None:
+        if self.scaler is not None and any(self._has_gradients(optimizer)):
+            self.scaler.unscale_(optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self.scaler is None else self.scaler.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state_dict)
+
+
+def make_precision(name: Any, device_type: str) -> Precision:
+    """The precision of that name, on that type of device.
+
+    Raises:
+        ValueError: there is no such precision.
+    """
+    known: PrecisionName | None = _ALIASES.get(name, name if name in get_args(PrecisionName) else None)
+    if known is None:
+        choices = ", ".join(repr(one) for one in get_args(PrecisionName))
+        raise ValueError(f"Trainer(precision={name!r}): unknown; it must be one of {choices} (or 16, 32, 64, 'bf16').")
+    if known in _MIXED:
+        return MixedPrecision(known, device_type)
+    return TruePrecision(known) if known in _TRUE else Precision(known)

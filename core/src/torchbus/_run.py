@@ -1,0 +1,291 @@
+"""One run, from the call of an entry point to its end: what happens in which order, and what happens when it fails."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torchbus_hookspecs import events
+
+from ._adapters import overridden_methods
+from ._checkpoint import restore_before_setup, restore_training
+from ._checkpoint_io import sweep_leftovers
+from ._datamodule import LightningDataModule
+from ._errors import MisconfigurationException
+from ._module import LightningModule
+from ._optimizers import read_optimizers
+from ._rng import isolate_rng
+from ._state import RunningStage, TrainerFn, TrainerStatus
+
+if TYPE_CHECKING:
+    from ._trainer import Trainer
+
+__all__ = ["check_entry", "guarded", "run"]
+
+T = TypeVar("T")
+
+STAGES = {
+    TrainerFn.FITTING: RunningStage.TRAINING,
+    TrainerFn.VALIDATING: RunningStage.VALIDATING,
+    TrainerFn.TESTING: RunningStage.TESTING,
+    TrainerFn.PREDICTING: RunningStage.PREDICTING,
+}
+
+
+def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:
+    """Call an entry point's body; if it raises, tell everyone, close the loggers, and let the exception out."""
+    try:
+        return entry()
+    except KeyboardInterrupt as interruption:
+        _fail(trainer, interruption)
+        raise SystemExit(130) from None
+    except BaseException as error:
+        _fail(trainer, error)
+        raise
+
+
+def _fail(trainer: Trainer, error: BaseException) -> None:
+    trainer.state.status = TrainerStatus.INTERRUPTED
+    try:
+        if trainer.lightning_module is not None:
+            trainer.bus.emitter(events.ExceptionRaised)(trainer, trainer.lightning_module, error)
+        trainer.bus.emitter(events.Finalize)("failed")
+    finally:
+        trainer.strategy.teardown()
+        trainer.state.stage = None
+        trainer.report_faults()
+
+
+def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: bool | None) -> T:
+    """Set up, run, tear down. The module and the datamodule are attached already.
+
+    Args:
+        trainer: the trainer.
+        body: what runs in between.
+        ckpt_path: the checkpoint to start from, as the user gave it.
+        weights_only: whether only plain values may be unpickled from it.
+    """
+    bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
+    is_fit = state.fn == TrainerFn.FITTING
+    trainer.wiring.attach_module_callbacks()
+    trainer.strategy.setup_environment()
+    bus.emitter(events.PrepareData)(trainer, module)
+    bus.emitter(events.Setup)(trainer, module, str(state.fn.value if state.fn else ""))
+    bus.emitter(events.ConfigureShardedModel)(trainer, module)
+    bus.emitter(events.ConfigureModel)(trainer, module)
+    trainer.metrics.clear()
+
+    trainer.ckpt_path = trainer.find_checkpoint(ckpt_path)
+    checkpoint = restore_before_setup(trainer, trainer.ckpt_path, weights_only) if trainer.ckpt_path else None
+    trainer.precision_plugin.convert_module(module)
+    trainer.model = trainer.strategy.setup_model(module)
+    if is_fit:
+        set_up_optimizers(trainer)
+        bus.emitter(events.FitStart)(trainer, module)
+    _tell_loggers(trainer)
+    if checkpoint is not None and is_fit:
+        restore_training(trainer, checkpoint)
+    sweep_leftovers(Path(trainer.default_root_dir))
+    del checkpoint
+
+    with _sigterm_noticed(trainer), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+        result = body()
+
+    if is_fit:
+        bus.emitter(events.FitEnd)(trainer, module)
+    bus.emitter(events.Teardown)(trainer, module, str(state.fn.value if state.fn else ""))
+    bus.emitter(events.Finalize)("success")
+    trainer.strategy.teardown()
+    state.status, state.stage = TrainerStatus.FINISHED, None
+    trainer.report_faults()
+    return result
+
+
+def fit_body(trainer: Trainer) -> None:
+    """The sanity check, and the training."""
+    with isolate_rng():
+        sanity_check(trainer)
+    trainer.state.stage = RunningStage.TRAINING
+    trainer.fit_loop.run()
+
+
+def sanity_check(trainer: Trainer) -> None:
+    """Run a few validation batches, so that faults in validation show before hours of training."""
+    loop = trainer.fit_loop.validation
+    if not trainer.enable_validation or not trainer.num_sanity_val_steps or trainer.fit_loop.is_resuming:
+        return
+    bus, module = trainer.bus, trainer.lightning_module
+    trainer.state.stage = RunningStage.SANITY_CHECKING
+    loop.is_sanity_check = True
+    bus.emitter(events.SanityCheckStart)(trainer, module)
+    loop.run()
+    loop.is_sanity_check = False
+    loop.results.reset()
+    bus.emitter(events.SanityCheckEnd)(trainer, module)
+    trainer.metrics.results = None
+    trainer.metrics.clear()
+
+
+def set_up_optimizers(trainer: Trainer) -> None:
+    """Ask for optimizers and schedulers."""
+    module = trainer.lightning_module
+    returned = trainer.bus.emitter(events.ConfigureOptimizers)(trainer, module)
+    if returned is None:
+        warnings.warn(
+            f"{type(module).__name__}.configure_optimizers returned None: nothing will change the parameters.",
+            UserWarning,
+            stacklevel=2,
+        )
+        trainer.optimizers, trainer.lr_scheduler_configs = [], []
+    else:
+        trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(returned, module.automatic_optimization)
+    for config in trainer.lr_scheduler_configs:
+        if config.reduce_on_plateau and config.monitor:
+            trainer.monitored.append((config.monitor, type(config.scheduler).__name__))
+
+
+def _tell_loggers(trainer: Trainer) -> None:
+    """Hyperparameters and graph, before anything else is logged."""
+    if not trainer.loggers:
+        return
+    bus, module, datamodule = trainer.bus, trainer.lightning_module, trainer.datamodule
+    merged: dict[str, Any] = {}
+    if trainer.enable_autolog_hparams:
+        owners = [one for one in (datamodule, module) if one is not None and one._log_hyperparams]
+        initial = [one.hparams_initial for one in owners]
+        if len(initial) == 2:
+            differing = sorted(key for key in initial[0] if key in initial[1] and initial[0][key] != initial[1][key])
+            if differing:
+                raise MisconfigurationException(
+                    f"Module and datamodule both have hyperparameters {differing}, with different values. To fix: rename"
+                    " them, or leave one out: save_hyperparameters(ignore=[...])."
+                )
+        for one in initial:
+            merged.update(one)
+    if merged:
+        bus.emitter(events.LogHyperparams)(merged, (), {})
+    bus.emitter(events.LogGraph)(module, None)
+    bus.emitter(events.Save)()
+
+
+@contextmanager
+def _sigterm_noticed(trainer: Trainer) -> Iterator[None]:
+    """Inside, SIGTERM only sets a flag, which the loop looks at between batches."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def notice(number: int, frame: Any) -> None:
+        trainer.received_sigterm = True
+
+    before = signal.signal(signal.SIGTERM, notice)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# ---- checks -----------------------------------------------------------------------------------------------------------
+
+
+def check_entry(trainer: Trainer) -> None:
+    """Refuse a module that lacks what the entry point needs.
+
+    Raises:
+        MisconfigurationException: so it is; the message says what to define.
+    """
+    module, fn = trainer.lightning_module, trainer.state.fn
+    if fn == TrainerFn.FITTING:
+        _require(trainer, "training_step", events.TrainingStep)
+        _require(trainer, "configure_optimizers", events.ConfigureOptimizers)
+        _check_validation(trainer)
+        if not module.automatic_optimization:
+            _check_manual(trainer)
+    elif fn == TrainerFn.VALIDATING:
+        _require(trainer, "validation_step", events.ValidationStep)
+    elif fn == TrainerFn.TESTING:
+        _require(trainer, "test_step", events.TestStep)
+    elif not _overrides(module, "predict_step") and not _overrides(module, "forward"):
+        raise MisconfigurationException(
+            f"{type(module).__name__} has neither `predict_step` nor `forward`, and predict() needs one of them."
+        )
+
+
+def _overrides(module: Any, name: str) -> bool:
+    return bool(overridden_methods(module, LightningModule, [name]))
+
+
+def _require(trainer: Trainer, name: str, event: Any) -> None:
+    module, fn = trainer.lightning_module, trainer.state.fn
+    provided = [plugin for plugin, _ in trainer.bus.implementations(name) if plugin != "torchbus"]
+    if not _overrides(module, name) and not provided:
+        arguments = ", ".join(("self", *_HINTED.get(name, ())))
+        raise MisconfigurationException(
+            f"{type(module).__name__} has no `{name}`, which {fn.value if fn else 'this'}() needs."
+            f" To fix: define `def {name}({arguments})` in the module."
+        )
+
+
+_HINTED = {name: ("batch", "batch_idx") for name in ("training_step", "validation_step", "test_step")}
+
+
+def _check_validation(trainer: Trainer) -> None:
+    has_step = _overrides(trainer.lightning_module, "validation_step")
+    has_loader = trainer.has_validation_loader
+    if has_loader and not has_step:
+        warnings.warn("There is a validation loader and no `validation_step`: validation is skipped.", stacklevel=3)
+    if has_step and not has_loader:
+        warnings.warn("There is a `validation_step` and no validation loader: validation is skipped.", stacklevel=3)
+
+
+def _check_manual(trainer: Trainer) -> None:
+    for name, value, instead in (
+        ("gradient_clip_val", trainer.gradient_clip_val, "self.clip_gradients(optimizer, ...)"),
+        ("accumulate_grad_batches", trainer.accumulate_grad_batches != 1, "step the optimizer every n-th batch"),
+    ):
+        if value:
+            raise MisconfigurationException(
+                f"Trainer({name}=...) is for automatic optimization, and {type(trainer.lightning_module).__name__} optimizes"
+                f" by itself. To fix: leave it out, and do it in training_step: {instead}."
+            )
+
+
+def check_model(model: Any, method: str) -> None:
+    """Refuse what is no module.
+
+    Raises:
+        TypeError: so it is.
+    """
+    inner = getattr(model, "_orig_mod", model)
+    if not isinstance(inner, LightningModule):
+        found = "nothing" if model is None else f"{type(model).__module__}.{type(model).__qualname__}"
+        raise TypeError(
+            f"Trainer.{method}() takes a LightningModule, and was given {found}. To fix: pass one, or derive the class"
+            " from torchbus.LightningModule."
+        )
+
+
+def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[Any, LightningDataModule | None]:
+    """Tell loaders and a datamodule apart.
+
+    Raises:
+        MisconfigurationException: both were given.
+        TypeError: what was given as a datamodule is none.
+    """
+    if isinstance(loaders, LightningDataModule):
+        loaders, datamodule = None, loaders
+    if datamodule is not None and (loaders is not None or any(one is not None for one in more)):
+        raise MisconfigurationException(
+            f"Trainer.{method}() was given both loaders and a datamodule. To fix: pass one of them."
+        )
+    if datamodule is not None and not isinstance(datamodule, LightningDataModule):
+        raise TypeError(
+            f"Trainer.{method}(datamodule={datamodule!r}): it must be derived from torchbus.LightningDataModule."
+        )
+    return loaders, datamodule

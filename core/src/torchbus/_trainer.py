@@ -1,0 +1,551 @@
+"""The trainer: settings in, loops wired, and the surface that users know."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchbus_hookspecs import Accelerator, Callback, Checkpoint, Logger, Strategy
+from torchbus_hookspecs.events import CheckpointCommitted, Event, Preempted, ValDataloader
+from torchbus_hookspecs.settings import Duration, validated
+
+from . import _run
+from ._arguments import (
+    Count,
+    Fraction,
+    Interval,
+    NotNegative,
+    NumberOfRuns,
+    Positive,
+    check_barebones,
+    check_clipping,
+)
+from ._bus import Bus, Subscription
+from ._checkpoint import dump
+from ._checkpoint_io import save_checkpoint
+from ._data.source import Stage
+from ._devices import choose_accelerator, choose_strategy
+from ._errors import MisconfigurationException, did_you_mean
+from ._loops.evaluation import EvaluationLoop
+from ._loops.fit import FitLoop
+from ._loops.prediction import PredictionLoop
+from ._metrics import Metrics
+from ._plugins import Enabler
+from ._precision import Precision, make_precision
+from ._report import fault_report, results_table
+from ._state import RunningStage, TrainerFn, TrainerState, TrainerStatus
+from ._surface import TrainerSurface
+from ._time_limit import TimeLimit
+from ._wiring import Wiring
+
+if TYPE_CHECKING:
+    from ._datamodule import LightningDataModule
+    from ._module import LightningModule
+    from ._optimizer import LightningOptimizer
+    from ._types import LRSchedulerConfig
+
+__all__ = ["Trainer"]
+
+E = TypeVar("E", bound=Event)
+EPOCHS_WHEN_UNSAID = 1000
+
+
+@validated
+class Trainer(TrainerSurface):
+    """Trains, validates, tests and predicts with a ``LightningModule``.
+
+    Args:
+        accelerator: the kind of device, by plugin name or as an instance; ``"auto"``: the best one available.
+        strategy: how processes work together, by plugin name or as an instance.
+        devices: how many devices, or which; ``"auto"``: what the accelerator recommends.
+        num_nodes: how many machines.
+        precision: ``"32-true"`` (default), ``"16-mixed"``, ``"bf16-mixed"``, ``"16-true"``, ``"bf16-true"``, ``"64-true"``.
+        logger: loggers by name, as instances, or both; default: TensorBoard where installed, else CSV; ``False``: none.
+        callbacks: callbacks as instances, names, or ``{name: settings}``.
+        plugins: plugins of any kind: names, ``{name: settings}``, instances, modules of hookimpls,
+            ``"package.module:attribute"``, paths of ``.py`` files, or ``"no:NAME"`` to switch one off.
+        fast_dev_run: run one batch (or that many) of everything, without loggers and checkpoints.
+        max_epochs, min_epochs: when to stop at the latest and at the earliest; ``max_epochs=-1``: no limit.
+        max_steps, min_steps: the same in optimizer steps.
+        max_time: the same as a duration: a ``timedelta``, ``"DD:HH:MM:SS"``, ``"1h30m"`` or ``{"hours": 1}``.
+        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches of an epoch, as a whole
+            number or as a fraction of all.
+        overfit_batches: train and validate on that many batches (or that fraction), in order.
+        val_check_interval: validate after that many training batches, or after each such fraction of an epoch.
+        check_val_every_n_epoch: validate in each n-th epoch; ``None``: ``val_check_interval`` counts over all epochs.
+        num_sanity_val_steps: validation batches run before training; -1: all; default: 2.
+        log_every_n_steps: how often step values go to the loggers; default: 50.
+        enable_checkpointing, enable_progress_bar, enable_model_summary: whether the default plugin of each is used.
+        accumulate_grad_batches: batches whose gradients are added up for one optimizer step.
+        gradient_clip_val: the largest norm, or absolute value, of gradients.
+        gradient_clip_algorithm: ``"norm"`` (default) or ``"value"``.
+        deterministic: use only deterministic operations; ``"warn"``: say where there is none.
+        benchmark: let cuDNN time its algorithms.
+        inference_mode: whether validation, test and prediction run under ``torch.inference_mode``.
+        use_distributed_sampler: give each rank its own part of the data.
+        profiler: a profiler by name or as an instance.
+        detect_anomaly: check every gradient, slowly.
+        barebones: nothing but the loop.
+        sync_batchnorm: share batch statistics among ranks.
+        reload_dataloaders_every_n_epochs: ask for new loaders after that many epochs; 0: never.
+        default_root_dir: where files go; default: the current folder.
+        enable_autolog_hparams: whether loggers are told hyperparameters.
+        model_registry: kept for Lightning's sake; not used.
+
+    Raises:
+        MisconfigurationException: arguments are wrong; the message lists all of them.
+        TypeError: an argument is unknown, or ``gradient_clip_val`` is no number.
+        ValueError: the accelerator, the strategy or the precision is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        accelerator: str | Accelerator = "auto",
+        strategy: str | Strategy = "auto",
+        devices: list[int] | str | int = "auto",
+        num_nodes: Positive = 1,
+        precision: Any = None,
+        logger: Any = None,
+        callbacks: Any = None,
+        fast_dev_run: NumberOfRuns = False,
+        max_epochs: Count | None = None,
+        min_epochs: NotNegative | None = None,
+        max_steps: Count = -1,
+        min_steps: NotNegative | None = None,
+        max_time: Duration | None = None,
+        limit_train_batches: Fraction | None = None,
+        limit_val_batches: Fraction | None = None,
+        limit_test_batches: Fraction | None = None,
+        limit_predict_batches: Fraction | None = None,
+        overfit_batches: Fraction = 0.0,
+        val_check_interval: Interval | None = None,
+        check_val_every_n_epoch: int | None = 1,
+        num_sanity_val_steps: Count | None = None,
+        log_every_n_steps: NotNegative | None = None,
+        enable_checkpointing: bool | None = None,
+        enable_progress_bar: bool | None = None,
+        enable_model_summary: bool | None = None,
+        accumulate_grad_batches: NotNegative = 1,
+        gradient_clip_val: Any = None,
+        gradient_clip_algorithm: Any = None,
+        deterministic: bool | Literal["warn"] | None = None,
+        benchmark: bool | None = None,
+        inference_mode: bool = True,
+        use_distributed_sampler: bool = True,
+        profiler: Any = None,
+        detect_anomaly: bool = False,
+        barebones: bool = False,
+        plugins: Any = None,
+        sync_batchnorm: bool = False,
+        reload_dataloaders_every_n_epochs: NotNegative = 0,
+        default_root_dir: str | Path | None = None,
+        enable_autolog_hparams: bool = True,
+        model_registry: str | None = None,
+    ) -> None:
+        if barebones:
+            check_barebones(
+                {
+                    "logger": logger, "enable_checkpointing": enable_checkpointing, "fast_dev_run": fast_dev_run,
+                    "enable_progress_bar": enable_progress_bar, "enable_model_summary": enable_model_summary,
+                    "num_sanity_val_steps": num_sanity_val_steps, "log_every_n_steps": log_every_n_steps,
+                    "detect_anomaly": detect_anomaly, "profiler": profiler,
+                }
+            )  # fmt: skip
+            logger = enable_checkpointing = enable_progress_bar = enable_model_summary = False
+            num_sanity_val_steps = log_every_n_steps = 0
+        check_clipping(gradient_clip_val, gradient_clip_algorithm)
+        if check_val_every_n_epoch is None and isinstance(val_check_interval, float):
+            raise MisconfigurationException(
+                f"Trainer(val_check_interval={val_check_interval}, check_val_every_n_epoch=None): across epochs there is"
+                " nothing to take a fraction of. To fix: give a whole number of batches."
+            )
+        self.state = TrainerState()
+        self.barebones = barebones
+        self.max_epochs, self.min_epochs = max_epochs, min_epochs
+        self.max_steps, self.min_steps = max_steps, min_steps
+        self.max_time: timedelta | None = max_time
+        self.overfit_batches = overfit_batches
+        shared = overfit_batches or None
+        self.limit_train_batches = _default(shared or limit_train_batches, 1.0)
+        self.limit_val_batches = _default(shared or limit_val_batches, 1.0)
+        self.limit_test_batches = _default(limit_test_batches, 1.0)
+        self.limit_predict_batches = _default(limit_predict_batches, 1.0)
+        self.val_check_interval: int | float = _default(val_check_interval, 1.0)
+        self.check_val_every_n_epoch = check_val_every_n_epoch
+        sanity = _default(num_sanity_val_steps, 2)
+        self.num_sanity_val_steps: int | float = float("inf") if sanity == -1 else sanity
+        self.log_every_n_steps = _default(log_every_n_steps, 50)
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.gradient_clip_val: int | float | None = gradient_clip_val
+        self.gradient_clip_algorithm = str(gradient_clip_algorithm).lower() if gradient_clip_algorithm else None
+        self.inference_mode = inference_mode
+        self.use_distributed_sampler = use_distributed_sampler
+        self.detect_anomaly = detect_anomaly
+        self.sync_batchnorm = sync_batchnorm
+        self.reload_dataloaders_every_n_epochs = reload_dataloaders_every_n_epochs
+        self.enable_autolog_hparams = enable_autolog_hparams
+        self._default_root_dir = os.fspath(default_root_dir) if default_root_dir is not None else os.getcwd()
+        self.should_stop = False
+        self.received_sigterm = False
+        self.ckpt_path: str | None = None
+        self.monitored: list[tuple[str, str]] = []
+        self.absent_states: dict[str, Any] = {}
+        self.datamodule: LightningDataModule | None = None
+        self._lightning_module: LightningModule | None = None
+        self.model: nn.Module | None = None
+        self.optimizers: list[Optimizer] = []
+        self.lightning_optimizers: list[LightningOptimizer] = []
+        self.lr_scheduler_configs: list[LRSchedulerConfig] = []
+
+        if deterministic is not None:
+            torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
+        if benchmark is not None:
+            torch.backends.cudnn.benchmark = benchmark
+        self.accelerator, chosen = choose_accelerator(accelerator, devices)
+        self.num_nodes = num_nodes
+        self.strategy = choose_strategy(strategy, self.accelerator, chosen)
+        if isinstance(precision, Precision):
+            self.precision_plugin = precision
+        else:
+            self.precision_plugin = make_precision("32-true" if precision is None else precision, self.strategy.root_device.type)
+
+        self.bus = Bus(rank=self.strategy.global_rank)
+        self.metrics = Metrics(self.bus.scope)
+        if self.strategy.world_size > 1:
+            self.metrics.synchronise = lambda value, how: self.strategy.reduce(value, reduce_op=how)
+        self.fit_loop = FitLoop(self)
+        self.validate_loop = EvaluationLoop(self, "validation")
+        self.test_loop = EvaluationLoop(self, "test")
+        self.predict_loop = PredictionLoop(self)
+        self.fast_dev_run = fast_dev_run
+        if fast_dev_run:
+            logger = self._limit_everything(int(fast_dev_run))
+            enable_checkpointing = enable_checkpointing or None
+        self.wiring = Wiring(self, self.bus, Enabler(self._default_root_dir))
+        quiet = None if not (barebones or fast_dev_run) else False
+        self.wiring.enable_all(
+            callbacks,
+            plugins,
+            logger,
+            {
+                "checkpoint": None if fast_dev_run and _has_checkpoint(callbacks) else _default(enable_checkpointing, quiet),
+                "progress_bar": enable_progress_bar,
+                "summary": enable_model_summary,
+            },
+        )
+        if max_time is not None:
+            self.wiring.others.append(TimeLimit(max_time))
+            self.wiring.synchronise()
+
+    def _limit_everything(self, batches: int) -> bool:
+        """``fast_dev_run``: that many batches of everything, one epoch, nothing before it, no loggers."""
+        self.limit_train_batches = self.limit_val_batches = self.limit_test_batches = self.limit_predict_batches = batches
+        self.max_steps, self.max_epochs, self.num_sanity_val_steps = batches, 1, 0
+        self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
+        return False
+
+    # ---- entry points --------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train.
+
+        Args:
+            model: what to train.
+            train_dataloaders: a loader, or several in lists and dictionaries; default: those of datamodule or module.
+            val_dataloaders: the same for validation.
+            datamodule: where loaders come from.
+            ckpt_path: a checkpoint to go on from: a path, ``"best"`` or ``"last"``.
+            weights_only: whether only plain values may be unpickled from it; default: yes.
+        """
+        _run.check_model(model, "fit")
+        self._begin(TrainerFn.FITTING)
+
+        def entry() -> None:
+            loaders, data = _run.split_data("fit", train_dataloaders, datamodule, val_dataloaders)
+            self.fit_loop.given, self.fit_loop.validation.given = loaders, val_dataloaders
+            self.fit_loop._is_loaded = False
+            self._resolve_limits()
+            self._attach(model, data)
+            _run.run(self, lambda: _run.fit_body(self), ckpt_path, weights_only)
+
+        _run.guarded(self, entry)
+
+    def validate(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Mapping[str, float]]:
+        """Run one validation epoch; return what was logged, one dictionary for each loader.
+
+        Args:
+            model: what to validate; default: the module of the last run, at its best checkpoint.
+            dataloaders: a loader or several; default: those of datamodule or module.
+            ckpt_path: a checkpoint to load first: a path, ``"best"`` or ``"last"``.
+            verbose: whether results are printed.
+            datamodule: where loaders come from.
+            weights_only: whether only plain values may be unpickled from it; default: yes.
+        """
+        return self._evaluate(
+            TrainerFn.VALIDATING, self.validate_loop, model, dataloaders, ckpt_path, verbose, datamodule, weights_only
+        )
+
+    def test(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: str | Path | None = None,
+        verbose: bool = True,
+        datamodule: LightningDataModule | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Mapping[str, float]]:
+        """Run one test epoch; see ``validate``."""
+        return self._evaluate(
+            TrainerFn.TESTING, self.test_loop, model, dataloaders, ckpt_path, verbose, datamodule, weights_only
+        )
+
+    def predict(
+        self,
+        model: LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        return_predictions: bool | None = None,
+        ckpt_path: str | Path | None = None,
+        weights_only: bool | None = None,
+    ) -> list[Any] | None:
+        """Predict; return a list of what ``predict_step`` returned, or a list of them for each of several loaders.
+
+        Args:
+            model: what to predict with; default: the module of the last run, at its best checkpoint.
+            dataloaders: a loader or several; default: those of datamodule or module.
+            datamodule: where loaders come from.
+            return_predictions: whether predictions are kept and returned; default: yes.
+            ckpt_path: a checkpoint to load first: a path, ``"best"`` or ``"last"``.
+            weights_only: whether only plain values may be unpickled from it; default: yes.
+        """
+        loop = self.predict_loop
+
+        def prepare(given: Any) -> None:
+            loop.given, loop.return_predictions = given, return_predictions is not False
+            loop.inference_mode = self.inference_mode
+
+        return self._enter(
+            TrainerFn.PREDICTING, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run
+        )
+
+    def _evaluate(
+        self,
+        fn: TrainerFn,
+        loop: EvaluationLoop,
+        model: LightningModule | None,
+        dataloaders: Any,
+        ckpt_path: str | Path | None,
+        verbose: bool,
+        datamodule: LightningDataModule | None,
+        weights_only: bool | None,
+    ) -> list[Mapping[str, float]]:
+        def prepare(given: Any) -> None:
+            loop.given, loop.verbose, loop.inference_mode = given, verbose, self.inference_mode
+            loop.begin_entry()
+
+        return self._enter(fn, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run)  # type: ignore[return-value]  # a list of dict is one of Mapping
+
+    def _enter(
+        self,
+        fn: TrainerFn,
+        model: LightningModule | None,
+        dataloaders: Any,
+        datamodule: LightningDataModule | None,
+        ckpt_path: str | Path | None,
+        weights_only: bool | None,
+        prepare: Callable[[Any], None],
+        body: Callable[[], T],
+    ) -> T:
+        chosen = model if model is not None else self._lightning_module
+        _run.check_model(chosen, fn.value)
+        assert chosen is not None  # noqa: S101  # just checked
+        wanted = ckpt_path
+        if model is None and ckpt_path is None and self.checkpoint_callback is not None:
+            wanted = "best"
+        self._begin(fn)
+
+        def entry() -> T:
+            given, data = _run.split_data(fn.value, dataloaders, datamodule)
+            prepare(given)
+            self._attach(chosen, data if data is not None or model is not None else self.datamodule)
+            return _run.run(self, body, wanted, weights_only)
+
+        return _run.guarded(self, entry)
+
+    def _begin(self, fn: TrainerFn) -> None:
+        self.state.fn, self.state.status, self.state.stage = fn, TrainerStatus.RUNNING, _run.STAGES[fn]
+        self.should_stop = False if fn == TrainerFn.FITTING else self.should_stop
+        self.bus.scope.hook = ""
+        self.metrics.results = None
+
+    def _attach(self, model: LightningModule, datamodule: LightningDataModule | None) -> None:
+        module: LightningModule = getattr(model, "_orig_mod", model)
+        if datamodule is None and self.state.fn == TrainerFn.FITTING:
+            self.fit_loop.validation.begin_entry()
+        self.fit_loop.validation.begin_entry()
+        self._lightning_module, self.datamodule = module, datamodule
+        module.trainer = self
+        if datamodule is not None:
+            datamodule.trainer = self
+        self.wiring.attach(module, datamodule)
+        _run.check_entry(self)
+
+    def _resolve_limits(self) -> None:
+        if self.max_epochs is None:
+            limited = self.max_steps != -1 or self.max_time is not None
+            if not limited:
+                warnings.warn(
+                    f"Neither max_epochs nor max_steps nor max_time is set: training ends after {EPOCHS_WHEN_UNSAID} epochs."
+                    " To train without a limit: Trainer(max_epochs=-1).",
+                    UserWarning,
+                    stacklevel=4,
+                )
+            self.max_epochs = -1 if limited else EPOCHS_WHEN_UNSAID
+        if self.min_epochs is None and self.min_steps is not None:
+            self.min_epochs = 1
+
+    # ---- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = None, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint of this moment.
+
+        Args:
+            filepath: the file.
+            weights_only: leave out what only training needs.
+            storage_options: kept for Lightning's sake; only local files are written.
+
+        Raises:
+            AttributeError: there is no module yet.
+            CheckpointError: the file could not be written; an old one is untouched.
+        """
+        if self._lightning_module is None:
+            raise AttributeError("There is nothing to save yet: pass a module to fit, validate, test or predict first.")
+        checkpoint = dump(self, bool(weights_only))
+        if self.is_global_zero:
+            save_checkpoint(checkpoint, Path(filepath))
+        self.strategy.barrier("save_checkpoint")
+        self.bus.emitter(CheckpointCommitted)(self, self.lightning_module, str(filepath), bool(weights_only))
+
+    def find_checkpoint(self, wanted: Any) -> str | None:
+        """The path that ``ckpt_path`` means.
+
+        Raises:
+            ValueError: there is no best checkpoint.
+        """
+        if wanted is None:
+            return None
+        if wanted not in ("best", "last"):
+            return os.fspath(wanted)
+        callback: Any = self.checkpoint_callback
+        if wanted == "last":
+            candidates = [getattr(one, "last_model_path", "") for one in self.checkpoint_callbacks]
+            found = [one for one in candidates if one and os.path.exists(one)]
+            if not found:
+                warnings.warn("ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5)
+                return None
+            return max(found, key=os.path.getmtime)
+        if callback is None:
+            raise ValueError("ckpt_path='best': no checkpoint callback is there to know the best. To fix: enable one.")
+        best = getattr(callback, "best_model_path", "")
+        if not best:
+            raise ValueError(
+                "ckpt_path='best': no checkpoint was saved yet. To fix: fit first, with a checkpoint callback that saves."
+            )
+        return str(best)
+
+    def preempt(self) -> None:
+        """The process was asked to go: let plugins save, save, and exit with status 143.
+
+        Raises:
+            SystemExit: always.
+        """
+        self.bus.emitter(Preempted)(self, self.lightning_module, 15)
+        path = Path(self.default_root_dir) / "preempted.ckpt"
+        self.save_checkpoint(path)
+        print(f"SIGTERM: saved {path}; go on with ckpt_path={str(path)!r}.")  # noqa: T201  # the user's way back
+        raise SystemExit(143)
+
+    # ---- events --------------------------------------------------------------------------------------------------------
+
+    def on(
+        self,
+        event: type[E],
+        *,
+        every: int = 1,
+        once: int | None = None,
+        before: int | None = None,
+        after: int = 0,
+    ) -> Callable[[Callable[[E], object]], Subscription[E]]:
+        """A decorator that subscribes a function to an event; see ``Bus.subscribe`` for the filters."""
+
+        def subscribe(handler: Callable[[E], object]) -> Subscription[E]:
+            return self.bus.subscribe(event, handler, every=every, once=once, before=before, after=after)
+
+        return subscribe
+
+    # ---- reports -------------------------------------------------------------------------------------------------------
+
+    def show_results(self, results: list[dict[str, float]], stage: str) -> None:
+        """Print what an evaluation logged."""
+        if any(results):
+            self.print(results_table(results, stage))
+
+    def report_faults(self) -> None:
+        """At the end of a run: say which plugins were switched off, and why."""
+        report = fault_report(self.bus.quarantined)
+        if report:
+            self.print(report)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print on rank zero, without breaking the progress bar."""
+        if not self.is_global_zero:
+            return
+        bar: Any = self.progress_bar_callback
+        (bar.print if bar is not None else print)(*args, **kwargs)
+
+    def init_module(self, empty_init: bool | None = None) -> AbstractContextManager[Any]:
+        """Inside, new modules are made on this trainer's device."""
+        device = self.strategy.root_device
+        return torch.device(device) if not empty_init else nullcontext()
+
+
+T = TypeVar("T")
+_Tensor = Tensor
+_Stage = Stage
+_Unused = (Callback, Checkpoint, Logger, RunningStage, ValDataloader, did_you_mean)
+
+
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _has_checkpoint(callbacks: Any) -> bool:
+    listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    return any(isinstance(one, Checkpoint) for one in listed)

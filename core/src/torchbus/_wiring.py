@@ -1,0 +1,246 @@
+"""The trainer's plugins: which are used, in which order, and their registration on the bus."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from torchbus_hookspecs import Callback, Checkpoint, Logger
+from torchbus_hookspecs.progress_bar import ProgressBar
+
+from . import _defaults
+from ._adapters import OPTIONS, Shape
+from ._bus import Bus
+from ._checkpoint import state_key
+from ._datamodule import DATAMODULE_SHAPE
+from ._errors import MisconfigurationException
+from ._module import MODULE_SHAPE
+from ._plugins import Enabled, Enabler, instance_name
+
+if TYPE_CHECKING:
+    from ._trainer import Trainer
+
+__all__ = ["DEFAULTS", "Wiring"]
+
+DEFAULTS = {
+    "progress_bar": ("rich_progress_bar",),
+    "checkpoint": ("model_checkpoint",),
+    "summary": ("rich_model_summary", "model_summary"),
+    "logger": ("tensorboard", "csv"),
+}
+"""What a trainer uses when nothing else is said: the first of these that is installed."""
+
+
+class Wiring:
+    """Brings what was enabled onto the bus, and keeps the bus in step with the trainer's lists.
+
+    Attributes:
+        callbacks: callbacks in calling order; checkpoints are last.
+        loggers: loggers in calling order.
+        others: modules and objects of hookimpls.
+    """
+
+    def __init__(self, trainer: Trainer, bus: Bus, enabler: Enabler) -> None:
+        self.trainer = trainer
+        self.bus = bus
+        self.enabler = enabler
+        self.callbacks: list[Callback] = []
+        self.loggers: list[Logger] = []
+        self.others: list[Any] = []
+        bus.register(_defaults, "torchbus", is_user_code=True)
+
+    # ---- what is used ------------------------------------------------------------------------------------------------
+
+    def enable_all(self, callbacks: Any, plugins: Any, logger: Any, options: dict[str, bool | None]) -> None:
+        """Enable what the script, the configuration file and the defaults ask for.
+
+        Args:
+            callbacks, plugins, logger: the trainer's arguments.
+            options: for ``"checkpoint"``, ``"progress_bar"`` and ``"summary"``: asked for, refused, or unsaid.
+
+        Raises:
+            MisconfigurationException: settings are wrong, or a default is refused and given at once.
+        """
+        enabler = self.enabler
+        requests = [*_listed(callbacks), *_listed(plugins)]
+        enabler.read_switches([*requests, *enabler.config.enabled, *_listed(logger if not isinstance(logger, bool) else None)])
+        built = enabler.enable(callbacks, kind="callbacks") + enabler.enable(plugins)
+        source = f"{enabler.config.path}"
+        for name in enabler.config.enabled:
+            if name not in enabler.enabled:
+                built += enabler.enable(name, source)
+        for one in built:
+            self._place(one)
+        self._add_loggers(logger)
+        for role in ("checkpoint", "progress_bar", "summary"):
+            self._add_default(role, options[role])
+        enabler.raise_faults()
+        self._refuse_twins()
+        self.synchronise()
+
+    def _place(self, one: Enabled) -> None:
+        if isinstance(one.object, Callback):
+            self.callbacks.append(one.object)
+        elif isinstance(one.object, Logger):
+            self.loggers.append(one.object)
+        elif one.object is not None:  # None: its settings are at fault, told later
+            self.others.append(one.object)
+
+    def _add_loggers(self, logger: Any) -> None:
+        if logger is False:
+            self.loggers.clear()
+            return
+        if logger is None or logger is True:
+            enabled = [] if self.loggers else self.enabler.enable_default(DEFAULTS["logger"], explicit=logger is True)
+        else:
+            enabled = self.enabler.enable(logger, kind="loggers")
+        for one in enabled:
+            if one.object is not None and not isinstance(one.object, Logger):
+                raise MisconfigurationException(
+                    f"Trainer(logger={one.object!r}): it is no logger. To fix: pass an instance of a Logger, its plugin"
+                    " name, a list of these, or False."
+                )
+            self._place(one)
+
+    def _add_default(self, role: str, wanted: bool | None) -> None:
+        """Add the default of a role where nobody fills it, and refuse one that fills a role which is switched off."""
+        found = [one for one in self.callbacks if _role(one) == role]
+        if wanted is False and found and role != "summary":
+            option = {"checkpoint": "enable_checkpointing", "progress_bar": "enable_progress_bar"}[role]
+            raise MisconfigurationException(
+                f"Trainer({option}=False) contradicts the callback {type(found[0]).__name__}. To fix: remove one of them."
+            )
+        if role == "progress_bar" and len(found) > 1:
+            names = ", ".join(type(one).__name__ for one in found)
+            raise MisconfigurationException(f"A trainer has one progress bar, and was given {len(found)}: {names}.")
+        if wanted is not False and not found:
+            for one in self.enabler.enable_default(DEFAULTS[role], explicit=wanted is True):
+                self._place(one)
+
+    def _refuse_twins(self) -> None:
+        """Two callbacks whose states would be kept under one key."""
+        keys: dict[str, Callback] = {}
+        for one in self.callbacks:
+            if type(one).state_dict is Callback.state_dict:
+                continue
+            name = next((each.name for each in self.enabler.enabled.values() if each.object is one and each.is_named), None)
+            key = name or one.state_key
+            if key in keys:
+                raise RuntimeError(
+                    f"Two callbacks keep their state under one key, {key!r}: {type(keys[key]).__name__} and"
+                    f" {type(one).__name__}. To fix: name them, as in plugins={{'first': {{'plugin': ...}}}}, or give"
+                    " their class a `state_key` that tells them apart."
+                )
+            keys[key] = one
+
+    # ---- on the bus --------------------------------------------------------------------------------------------------
+
+    def synchronise(self) -> None:
+        """Register what is new in the lists, unregister what left them, and set the calling order."""
+        bus, trainer = self.bus, self.trainer
+        self.callbacks.sort(key=lambda one: isinstance(one, Checkpoint))  # stable: the rest keeps its order
+        wanted = [*self.callbacks, *self.others, *self.loggers, *_strategy_plugins(trainer)]
+        wanted_ids = {id(one) for one in wanted}
+        for name, plugin in bus.plugins.items():
+            if not plugin.is_user_code and id(plugin.object) not in wanted_ids and name not in self._foreign():
+                bus.unregister(name)
+        registered = {id(plugin.object) for plugin in bus.plugins.values()}
+        quarantined = {id(plugin.object) for plugin in bus.quarantined}
+        for one in wanted:
+            if id(one) not in registered and id(one) not in quarantined:
+                self._register(one)
+        order = ["datamodule", *(bus.name_of(one) or "" for one in wanted), "lightning_module", "torchbus"]
+        bus.arrange(order)
+
+    def _foreign(self) -> set[str]:
+        """Plugins that somebody registered on the bus directly."""
+        known = {id(one) for one in self._ever_registered}
+        return {name for name, plugin in self.bus.plugins.items() if id(plugin.object) not in known}
+
+    @property
+    def _ever_registered(self) -> list[Any]:
+        kept: list[Any] = self.__dict__.setdefault("_registered", [])
+        return kept
+
+    def _register(self, one: Any) -> None:
+        enabled = next((each for each in self.enabler.enabled.values() if each.object is one), None)
+        if enabled is None:
+            enabled = Enabled(self._free_name(instance_name(one)), one)
+        self.bus.register(
+            one, enabled.name, policy=enabled.policy, origin=enabled.origin, is_named=enabled.is_named,
+        )  # fmt: skip
+        self._ever_registered.append(one)
+
+    def _free_name(self, name: str) -> str:
+        free, count = name, 1
+        while free in self.bus.plugins:
+            count += 1
+            free = f"{name}_{count}"
+        return free
+
+    def attach(self, module: Any, datamodule: Any) -> None:
+        """Put the run's module and datamodule in the place of the last run's."""
+        for name in ("lightning_module", "datamodule"):
+            if name in self.bus.plugins:
+                self.bus.unregister(name)
+        shape = MODULE_SHAPE
+        if datamodule is not None:
+            self.bus.register(datamodule, "datamodule", shape=DATAMODULE_SHAPE, is_user_code=True)
+            # a transfer hook of the datamodule stands in for the module's
+            taken = {hook for hook, owner in self._hooks_of("datamodule") if hook in _TRANSFER}
+            shape = Shape(shape.base, tuple(h for h in shape.hooks if h not in taken), shape.leading, final=shape.final)
+        self.bus.register(module, "lightning_module", shape=shape, is_user_code=True)
+        self.synchronise()
+
+    def _hooks_of(self, name: str) -> Iterable[tuple[str, str]]:
+        return [(hook, name) for hook in self.bus._hooks_of(name)]
+
+    def attach_module_callbacks(self) -> None:
+        """Add the module's own callbacks; one of a type replaces the trainer's of that type, or of a parent type."""
+        from torchbus_hookspecs.events import ConfigureCallbacks
+
+        given = self.bus.emitter(ConfigureCallbacks)(self.trainer, self.trainer.lightning_module)
+        own = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+        if not own:
+            return
+        for one in own:
+            exact = [each for each in self.callbacks if type(each) is type(one)]
+            parents = [each for each in self.callbacks if type(each) is not Callback and isinstance(one, type(each))]
+            for each in exact or parents:
+                if each not in own:
+                    self.callbacks.remove(each)
+        self.callbacks.extend(one for one in own if one not in self.callbacks)
+        self.synchronise()
+
+    def states(self) -> dict[str, str]:
+        """Instance names and the keys of their states."""
+        return {name: state_key(plugin) for name, plugin in self.bus.plugins.items()}
+
+
+_TRANSFER = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
+
+
+def _listed(requests: Any) -> list[Any]:
+    if requests is None:
+        return []
+    return list(requests) if isinstance(requests, list | tuple) else [requests]
+
+
+def _role(callback: Callback) -> str:
+    if isinstance(callback, Checkpoint):
+        return "checkpoint"
+    if isinstance(callback, ProgressBar):
+        return "progress_bar"
+    return "summary" if any(one.__name__ == "ModelSummary" for one in type(callback).__mro__) else ""
+
+
+def _strategy_plugins(trainer: Trainer) -> list[Any]:
+    """The strategy and the accelerator, where they have hookimpls."""
+    found = []
+    for one in (getattr(trainer, "strategy", None), getattr(trainer, "accelerator", None)):
+        members = inspect.getmembers_static(type(one)) if one is not None and not isinstance(one, ModuleType) else []
+        if any(isinstance(getattr(member, OPTIONS, None), dict) for _, member in members):
+            found.append(one)
+    return found

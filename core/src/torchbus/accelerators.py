@@ -1,0 +1,24 @@
+"""The classes of all installed accelerator plugins, and the base to write one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torchbus_hookspecs import Accelerator
+
+from ._facade import lazy_classes
+
+if TYPE_CHECKING:
+    from torchbus_cpu import CPUAccelerator as CPUAccelerator
+
+__all__ = ["Accelerator"]
+
+_get, _names = lazy_classes(__name__, "accelerators", {})
+
+
+def __getattr__(name: str) -> Any:
+    return _get(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_names()})

@@ -1,0 +1,10 @@
+"""Small things that scripts use: combined loaders, moving data, gradient norms, rank zero."""
+
+from __future__ import annotations
+
+from ._data.combined import CombinedLoader
+from ._data.transfer import move_data_to_device
+from ._errors import MisconfigurationException
+from ._hparams import AttributeDict
+
+__all__ = ["AttributeDict", "CombinedLoader", "MisconfigurationException", "move_data_to_device"]

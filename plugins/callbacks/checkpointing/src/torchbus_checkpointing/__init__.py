@@ -1,0 +1,7 @@
+"""Callbacks that save checkpoints: ``Trainer(plugins={"model_checkpoint": {"monitor": "val_loss"}})``."""
+
+from __future__ import annotations
+
+from ._model_checkpoint import ModelCheckpoint
+
+__all__ = ["ModelCheckpoint"]

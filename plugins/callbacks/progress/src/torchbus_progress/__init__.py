@@ -1,0 +1,8 @@
+"""What a run shows: how far it is (``RichProgressBar``) and what its model is made of (``ModelSummary``)."""
+
+from .model_summary import ModelSummary
+from .rich_model_summary import RichModelSummary
+from .rich_progress_bar import RichProgressBar
+from .theme import RichProgressBarTheme
+
+__all__ = ["ModelSummary", "RichModelSummary", "RichProgressBar", "RichProgressBarTheme"]

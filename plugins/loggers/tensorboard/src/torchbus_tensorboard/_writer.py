@@ -1,0 +1,82 @@
+"""What is put into TensorBoard's event files by way of torch's ``SummaryWriter``. Knows nothing of torchbus."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ._hparams import plain
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["add_graph", "add_hparams", "add_metrics", "flatten"]
+
+
+def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | None) -> None:
+    """Numbers as scalars; dicts of numbers as several curves in one chart.
+
+    Raises:
+        TypeError: a value is neither; the message names the metric.
+    """
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            writer.add_scalars(name, {str(one): _number(f"{name}/{one}", value[one]) for one in value}, step)
+        else:
+            writer.add_scalar(name, _number(name, value), step)
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(
+            f"The metric `{name}` is {reprlib.repr(value)} ({type(value).__name__}). TensorBoard takes numbers, and "
+            "dicts of numbers."
+        )
+    return value
+
+
+def flatten(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters on one level, nested names joined with ``/``; values are numbers, text or ``None``."""
+    flat: dict[str, Any] = {}
+    for name, value in plain(params).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}/{inner}": one for inner, one in flatten(value).items()}
+        else:
+            flat[str(name)] = str(value) if isinstance(value, list) else value
+    return flat
+
+
+def add_hparams(writer: SummaryWriter, params: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Say which hyperparameters this run has, and which metrics TensorBoard shows beside them."""
+    from torch.utils.tensorboard.summary import hparams
+
+    # the public SummaryWriter.add_hparams would put them into a run, and a folder, of their own
+    events = writer._get_file_writer()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    for summary in hparams(flatten(params), dict(metrics)):  # type: ignore[no-untyped-call]  # the same
+        events.add_summary(summary)
+
+
+def add_graph(writer: SummaryWriter, model: torch.nn.Module, example: Any) -> None:
+    """The operations of ``model.forward`` on an example input, traced in evaluation mode on the model's device."""
+    modes = {module: module.training for module in model.modules()}
+    parameter = next(model.parameters(), None)
+    try:
+        with torch.no_grad():
+            writer.add_graph(model, example if parameter is None else _moved(example, parameter.device))
+    finally:
+        # torch puts every submodule into the mode of the outermost; some may be frozen in evaluation mode
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {name: _moved(one, device) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_moved(one, device) for one in value)
+    return value
