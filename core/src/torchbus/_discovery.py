@@ -159,7 +159,7 @@ def load_offer(offer: Offer) -> Any:
     if offer.fault:
         raise PluginLoadError(f"Plugin `{offer.name}` cannot be used: {offer.fault}", plugin=offer.name)
     try:
-        return metadata.EntryPoint(offer.name, GROUPS[offer.kind], offer.target).load()
+        return metadata.EntryPoint(name=offer.name, value=offer.target, group=GROUPS[offer.kind]).load()
     except Exception as error:
         raise PluginLoadError(
             f"Plugin `{offer.name}` ({offer.origin}) cannot be imported from {offer.target}:"

@@ -1,4 +1,4 @@
-"""Early stopping: the judgement by itself, the callback with a small fake trainer, and what is said of a missing metric."""
+"""Early stopping: the judgement, the callback with a small fake trainer, and what is said of a missing metric."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchbus
 from hypothesis import given
 from hypothesis import strategies as st
 from torchbus_hookspecs import MisconfigurationException
@@ -58,7 +59,7 @@ class FakeTrainer:
         return len(scores)
 
 
-# ---- the judgement ------------------------------------------------------------------------------------------------------
+# ---- the judgement ---------------------------------------------------------------------------------------------------
 
 
 def rules(**changes: Any) -> Rules:
@@ -75,7 +76,9 @@ def rules(**changes: Any) -> Rules:
 
 
 @given(SCORES, st.integers(1, 5), st.sampled_from(["min", "max"]))
-def test_it_stops_exactly_when_the_best_score_is_patience_checks_old(scores: list[float], patience: int, mode: Any) -> None:
+def test_it_stops_exactly_when_the_best_score_is_patience_checks_old(
+    scores: list[float], patience: int, mode: Any
+) -> None:
     best, wait = worst_score(mode), 0
     for count, score in enumerate(scores, 1):
         verdict = judge(torch.tensor(score), best, wait, rules(patience=patience, mode=mode))
@@ -121,7 +124,7 @@ def test_each_reason_has_its_name_and_its_words(score: float, changes: dict[str,
     assert ("`score`" in verdict.message) == verdict.stops or verdict.wait == 0
 
 
-# ---- the callback -------------------------------------------------------------------------------------------------------
+# ---- the callback ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,7 @@ def test_every_setting_is_described() -> None:
     assert all(setting.description for setting in describe_settings(EarlyStopping))
 
 
-# ---- a metric that is missing -------------------------------------------------------------------------------------------
+# ---- a metric that is missing ----------------------------------------------------------------------------------------
 
 
 def test_a_missing_metric_is_an_error_that_names_the_nearest_and_lists_all() -> None:
@@ -266,7 +269,8 @@ def test_a_missing_metric_is_an_error_that_names_the_nearest_and_lists_all() -> 
     assert str(caught.value) == (
         "EarlyStopping: `monitor` is 'val_los', and no metric of that name has been logged."
         " Did you mean `val_loss`?\nLogged so far: `val_acc`, `val_loss`.\n"
-        "To fix: log it with `self.log('val_los', ...)`, or correct `monitor`, or set `strict=False` to skip such checks."
+        "To fix: log it with `self.log('val_los', ...)`, or correct `monitor`, or set `strict=False` to skip such"
+        " checks."
     )
 
 
@@ -352,3 +356,62 @@ def test_what_was_logged_is_never_called_missing_and_advice_never_fails(monitor:
 def test_a_long_list_of_metrics_is_cut() -> None:
     message = not_logged("Plugin", "absent", {f"metric_{number}" for number in range(50)}, "")
     assert "and 30 more" in message
+
+
+# ---- in a real fit ---------------------------------------------------------------------------------------------------
+
+
+class Scripted(torchbus.LightningModule):
+    """Logs one prepared score after each validation, under the name ``val_score``."""
+
+    def __init__(self, scores: list[float]) -> None:
+        super().__init__()
+        self.scores = scores
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = self.layer(batch).mean()
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val_score", self.scores[self.trainer.current_epoch])
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(tmp_path: Any, monitor: str, **settings: Any) -> torchbus.Trainer:
+    trainer = torchbus.Trainer(
+        accelerator="cpu",
+        max_epochs=6,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=str(tmp_path),
+        plugins={"early_stopping": {"monitor": monitor, **settings}},
+    )
+    data = torch.utils.data.DataLoader(torch.ones(4, 1), batch_size=2)
+    trainer.fit(Scripted([3.0, 2.0, 2.5, 2.5, 1.0, 0.0]), data, data)
+    return trainer
+
+
+def test_a_fit_with_the_plugin_by_name_stops_without_a_warning(tmp_path: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer = fit(tmp_path, "val_score", patience=2)
+    stopping = trainer.early_stopping_callback
+    assert isinstance(stopping, EarlyStopping)
+    assert (trainer.current_epoch, stopping.stopped_epoch, float(stopping.best_score)) == (4, 3, 2.0)
+
+
+@pytest.mark.parametrize(("monitor", "meant"), [("val_scor", "val_score"), ("train_los", "train_loss")])
+def test_a_fit_with_a_misspelt_monitor_warns_early_and_fails_when_it_matters(
+    tmp_path: Any, monitor: str, meant: str
+) -> None:
+    with (
+        pytest.warns(UserWarning, match="If it is logged later, all is well"),
+        pytest.raises(RuntimeError, match=f"Did you mean `{meant}`"),
+    ):
+        fit(tmp_path, monitor)

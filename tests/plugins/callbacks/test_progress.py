@@ -14,6 +14,7 @@ import pytest
 from torchbus_hookspecs import Callback, MisconfigurationException, ProgressBar
 from torchbus_progress import RichProgressBar, RichProgressBarTheme, _live, _plain
 
+MODULE: Any = None  # the bar does not look at it
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
@@ -72,38 +73,38 @@ class Screen:
 
 
 def validate(bar: RichProgressBar, trainer: Any, batches: int = 3) -> None:
-    bar.on_validation_start(trainer, None)
+    bar.on_validation_start(trainer, MODULE)
     for batch_idx in range(batches):
-        bar.on_validation_batch_end(trainer, None, None, None, batch_idx)
-    bar.on_validation_end(trainer, None)
+        bar.on_validation_batch_end(trainer, MODULE, None, None, batch_idx)
+    bar.on_validation_end(trainer, MODULE)
 
 
 def train_batches(bar: RichProgressBar, trainer: Any, batches: int = 4) -> None:
     for batch_idx in range(batches):
-        bar.on_train_batch_end(trainer, None, None, None, batch_idx)
+        bar.on_train_batch_end(trainer, MODULE, None, None, batch_idx)
 
 
 def fit(bar: RichProgressBar, trainer: Any, epochs: int = 3) -> None:
-    bar.setup(trainer, None, "fit")
+    bar.setup(trainer, MODULE, "fit")
     trainer.sanity_checking = True
-    bar.on_sanity_check_start(trainer, None)
+    bar.on_sanity_check_start(trainer, MODULE)
     validate(bar, trainer, 2)
-    bar.on_sanity_check_end(trainer, None)
+    bar.on_sanity_check_end(trainer, MODULE)
     trainer.sanity_checking = False
-    bar.on_train_start(trainer, None)
+    bar.on_train_start(trainer, MODULE)
     for trainer.current_epoch in range(epochs):
-        bar.on_train_epoch_start(trainer, None)
+        bar.on_train_epoch_start(trainer, MODULE)
         train_batches(bar, trainer)
         trainer.progress_bar_metrics["train_loss"] = 0.123456 / (trainer.current_epoch + 1)
         validate(bar, trainer)
         trainer.progress_bar_metrics["val_acc"] = 0.97
-        bar.on_train_epoch_end(trainer, None)
+        bar.on_train_epoch_end(trainer, MODULE)
     trainer.current_epoch = epochs
-    bar.on_train_end(trainer, None)
-    bar.teardown(trainer, None, "fit")
+    bar.on_train_end(trainer, MODULE)
+    bar.teardown(trainer, MODULE, "fit")
 
 
-# ---- the base class ----------------------------------------------------------------------------------------------------
+# ---- the base class --------------------------------------------------------------------------------------------------
 
 
 class Bar(ProgressBar):
@@ -121,7 +122,7 @@ class Bar(ProgressBar):
 
 def with_trainer(**changes: Any) -> Bar:
     bar = Bar()
-    bar.setup(fake_trainer(**changes), None, "fit")
+    bar.setup(fake_trainer(**changes), MODULE, "fit")
     return bar
 
 
@@ -197,7 +198,7 @@ def test_metrics_are_the_logged_ones_and_the_loggers_version(versions: list[Any]
     loggers = [SimpleNamespace(version=version) for version in versions]
     bar = with_trainer(loggers=loggers, progress_bar_metrics={"loss": 0.5})
     expected = {"loss": 0.5} if shown is None else {"v_num": shown, "loss": 0.5}
-    assert bar.get_metrics(bar.trainer, None) == expected
+    assert bar.get_metrics(bar.trainer, MODULE) == expected
 
 
 def test_print_prints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +206,7 @@ def test_print_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a-1\n"
 
 
-# ---- where there is no terminal ------------------------------------------------------------------------------------------
+# ---- where there is no terminal --------------------------------------------------------------------------------------
 
 
 def test_without_a_terminal_each_epoch_is_one_line_with_its_validation(clock: Clock) -> None:
@@ -229,17 +230,17 @@ def test_evaluation_and_prediction_are_one_line_each(clock: Clock) -> None:
     screen = Screen(terminal=False)
     trainer = fake_trainer(progress_bar_metrics={"loss": 0.25})
     bar = screen.bar
-    bar.setup(trainer, None, "validate")
+    bar.setup(trainer, MODULE, "validate")
     validate(bar, trainer)
-    bar.on_test_start(trainer, None)
+    bar.on_test_start(trainer, MODULE)
     for dataloader_idx, batch_idx in [(0, 0), (0, 1), (1, 0)]:
-        bar.on_test_batch_end(trainer, None, None, None, batch_idx, dataloader_idx)
+        bar.on_test_batch_end(trainer, MODULE, None, None, batch_idx, dataloader_idx)
         clock.now += 30
-    bar.on_test_end(trainer, None)
+    bar.on_test_end(trainer, MODULE)
     trainer.progress_bar_metrics = {}
-    bar.on_predict_start(trainer, None)
-    bar.on_predict_batch_end(trainer, None, None, None, 0)
-    bar.on_predict_end(trainer, None)
+    bar.on_predict_start(trainer, MODULE)
+    bar.on_predict_batch_end(trainer, MODULE, None, None, 0)
+    bar.on_predict_end(trainer, MODULE)
     assert screen.lines == [
         "validation · 3 batches · 0.0 s · loss 0.25",
         "testing · 3/3 batches · 0:01:00 · loss 0.25",
@@ -251,11 +252,11 @@ def test_evaluation_and_prediction_are_one_line_each(clock: Clock) -> None:
 def test_an_epoch_of_hours_shows_each_minute_that_it_lives(clock: Clock) -> None:
     screen = Screen(terminal=False)
     trainer = fake_trainer(num_training_batches=math.inf, progress_bar_metrics={"loss": 1.5})
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     for batch_idx in range(7):
         clock.now += 20
-        screen.bar.on_train_batch_end(trainer, None, None, None, batch_idx)
+        screen.bar.on_train_batch_end(trainer, MODULE, None, None, batch_idx)
     assert screen.lines == [
         "epoch 1/3 · 3/? batches · 0:01:00 · loss 1.5",
         "epoch 1/3 · 6/? batches · 0:02:00 · loss 1.5",
@@ -265,10 +266,10 @@ def test_an_epoch_of_hours_shows_each_minute_that_it_lives(clock: Clock) -> None
 def test_a_run_that_stops_with_an_exception_says_how_far_it_came(clock: Clock) -> None:
     screen = Screen(terminal=False)
     trainer = fake_trainer()
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     train_batches(screen.bar, trainer, 2)
-    screen.bar.on_exception(trainer, None, KeyboardInterrupt())
+    screen.bar.on_exception(trainer, MODULE, KeyboardInterrupt())
     assert screen.lines == ["epoch 1/3 · 2/4 batches · 0.0 s"]
 
 
@@ -289,7 +290,7 @@ def test_an_output_that_knows_ascii_only_gets_no_other_characters() -> None:
     assert raw.getvalue().startswith(b"epoch 1/3 - 4 batches - ")
 
 
-# ---- in a terminal ---------------------------------------------------------------------------------------------------------
+# ---- in a terminal ---------------------------------------------------------------------------------------------------
 
 
 def test_a_terminal_shows_epoch_bar_counts_times_speed_and_metrics() -> None:
@@ -317,11 +318,11 @@ def test_the_terminal_is_given_back_when_the_run_raises(exception: BaseException
     screen = Screen(terminal=True)
     trainer = fake_trainer()
     stdout = sys.stdout
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     train_batches(screen.bar, trainer, 3)
     assert sys.stdout is not stdout
-    screen.bar.on_exception(trainer, None, exception)
+    screen.bar.on_exception(trainer, MODULE, exception)
     assert " 3/4 " in screen.text.split("\x1b[2K")[-1]
     assert screen.text.endswith(SHOW_CURSOR)
     assert sys.stdout is stdout
@@ -334,13 +335,13 @@ def test_metrics_that_cannot_be_read_give_the_terminal_back_too() -> None:
 
     screen = Screen(terminal=True, bar=Broken, refresh_rate=1)
     trainer = fake_trainer()
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     with pytest.raises(RuntimeError, match="device lost"):
-        screen.bar.on_train_epoch_end(trainer, None)
+        screen.bar.on_train_epoch_end(trainer, MODULE)
     assert screen.text.endswith(SHOW_CURSOR)
-    screen.bar.on_train_epoch_start(trainer, None)
-    screen.bar.on_exception(trainer, None, ValueError())
+    screen.bar.on_train_epoch_start(trainer, MODULE)
+    screen.bar.on_exception(trainer, MODULE, ValueError())
     assert screen.text.endswith(SHOW_CURSOR)
 
 
@@ -354,57 +355,56 @@ def test_it_draws_ten_times_a_second_at_most(clock: Clock) -> None:
 
     screen = Screen(terminal=True, bar=Counting, refresh_rate=1)
     trainer = fake_trainer(num_training_batches=10_000)
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     for batch_idx in range(2000):  # two seconds
         clock.now += 0.001
-        screen.bar.on_train_batch_end(trainer, None, None, None, batch_idx)
+        screen.bar.on_train_batch_end(trainer, MODULE, None, None, batch_idx)
     assert isinstance(screen.bar, Counting)
     assert 18 <= screen.bar.readings <= 20
-    screen.bar.teardown(trainer, None, "fit")
+    screen.bar.teardown(trainer, MODULE, "fit")
 
 
 def test_slow_batches_are_shown_each_second_whatever_the_refresh_rate(clock: Clock) -> None:
     screen = Screen(terminal=True, refresh_rate=100)
     trainer = fake_trainer(num_training_batches=50)
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     for batch_idx in range(6):
         clock.now += 0.6
-        screen.bar.on_train_batch_end(trainer, None, None, None, batch_idx)
-    screen.bar.teardown(trainer, None, "fit")
+        screen.bar.on_train_batch_end(trainer, MODULE, None, None, batch_idx)
+    screen.bar.teardown(trainer, MODULE, "fit")
     drawn = [count for count in range(7) if f" {count}/50 " in screen.text]
     assert drawn == [0, 2, 4, 6]
 
 
 def test_a_slow_terminal_is_drawn_less_often(clock: Clock) -> None:
-    rows = Screen(terminal=True, refresh_rate=1)
-    trainer = fake_trainer()
-    rows.bar.setup(trainer, None, "fit")
-    rows.bar.on_train_start(trainer, None)
-    display = rows.bar._display
-    assert isinstance(display, _live.LiveDisplay)
-    write = rows.file.write
+    class SlowFile(io.StringIO):
+        def write(self, text: str) -> int:
+            clock.now += 0.01
+            return super().write(text)
 
-    def slow_write(text: str) -> int:
-        clock.now += 0.01
-        return write(text)
-
-    rows.file.write = slow_write  # type: ignore[method-assign]
-    display.draw({"train": 1}, {})
-    assert display._rows.due - clock.now >= 0.5
-    rows.bar.teardown(trainer, None, "fit")
+    file = SlowFile()
+    bar = RichProgressBar(1, console_kwargs={"file": file, "force_terminal": True, "width": 100})
+    trainer = fake_trainer(num_training_batches=10_000)
+    bar.setup(trainer, MODULE, "fit")
+    bar.on_train_start(trainer, MODULE)
+    for batch_idx in range(2000):
+        clock.now += 0.001
+        bar.on_train_batch_end(trainer, MODULE, None, None, batch_idx)
+    assert 4 <= file.getvalue().count("Epoch 0/2") <= 5
+    bar.teardown(trainer, MODULE, "fit")
 
 
 def test_validation_within_an_epoch_has_a_row_below_and_leaves_no_trace(clock: Clock) -> None:
     screen = Screen(terminal=True, refresh_rate=1)
     trainer = fake_trainer()
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     train_batches(screen.bar, trainer)
-    screen.bar.on_validation_start(trainer, None)
+    screen.bar.on_validation_start(trainer, MODULE)
     clock.now += 5
-    screen.bar.on_validation_batch_end(trainer, None, None, None, 0)
+    screen.bar.on_validation_batch_end(trainer, MODULE, None, None, 0)
     assert screen.bar.val_progress_bar is not None
     assert screen.bar.val_progress_bar.completed == 1
     assert screen.bar.train_progress_bar is not None
@@ -412,10 +412,10 @@ def test_validation_within_an_epoch_has_a_row_below_and_leaves_no_trace(clock: C
     above, below = screen.text.split("\x1b[2K")[-1].splitlines()
     assert above.startswith("Epoch 0/2 ")
     assert below.startswith("Validation ")
-    screen.bar.on_validation_end(trainer, None)
+    screen.bar.on_validation_end(trainer, MODULE)
     assert screen.bar.val_progress_bar is None
-    screen.bar.on_train_epoch_end(trainer, None)
-    screen.bar.on_train_end(trainer, None)
+    screen.bar.on_train_epoch_end(trainer, MODULE)
+    screen.bar.on_train_end(trainer, MODULE)
     assert "Validation" not in screen.text.split("\x1b[2K")[-1]
 
 
@@ -429,13 +429,13 @@ def test_leave_keeps_a_row_for_every_epoch() -> None:
 def test_a_run_resumed_within_an_epoch_goes_on_where_it_was() -> None:
     screen = Screen(terminal=True)
     trainer = fake_trainer(current_epoch=1)
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)  # no start of an epoch follows
-    screen.bar.on_train_batch_end(trainer, None, None, None, 2)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)  # no start of an epoch follows
+    screen.bar.on_train_batch_end(trainer, MODULE, None, None, 2)
     screen.bar.refresh(hard=True)
     assert screen.bar.train_progress_bar is not None
     assert screen.bar.train_progress_bar.completed == 3
-    screen.bar.teardown(trainer, None, "fit")
+    screen.bar.teardown(trainer, MODULE, "fit")
 
 
 def test_many_metrics_wrap_instead_of_being_cut_off() -> None:
@@ -449,11 +449,11 @@ def test_many_metrics_wrap_instead_of_being_cut_off() -> None:
 def test_printing_goes_above_the_bar() -> None:
     screen = Screen(terminal=True)
     trainer = fake_trainer()
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     screen.bar.print("hello")
     assert "\x1b[2Khello\nEpoch 0/2" in screen.text
-    screen.bar.teardown(trainer, None, "fit")
+    screen.bar.teardown(trainer, MODULE, "fit")
 
 
 def test_its_columns_can_be_replaced() -> None:
@@ -466,7 +466,7 @@ def test_its_columns_can_be_replaced() -> None:
     assert screen.text.split("\x1b[2K")[-1].splitlines()[0].strip() == "Epoch 2/2"
 
 
-# ---- settings and switches ---------------------------------------------------------------------------------------------------
+# ---- settings and switches -------------------------------------------------------------------------------------------
 
 
 def test_refresh_rate_zero_shows_nothing() -> None:
@@ -479,13 +479,13 @@ def test_refresh_rate_zero_shows_nothing() -> None:
 def test_it_can_be_switched_off_and_on_between_epochs(clock: Clock) -> None:
     screen = Screen(terminal=False)
     trainer = fake_trainer()
-    screen.bar.setup(trainer, None, "fit")
-    screen.bar.on_train_start(trainer, None)
+    screen.bar.setup(trainer, MODULE, "fit")
+    screen.bar.on_train_start(trainer, MODULE)
     for trainer.current_epoch, switch in enumerate([screen.bar.disable, screen.bar.enable]):
         switch()
-        screen.bar.on_train_epoch_start(trainer, None)
+        screen.bar.on_train_epoch_start(trainer, MODULE)
         train_batches(screen.bar, trainer)
-        screen.bar.on_train_epoch_end(trainer, None)
+        screen.bar.on_train_epoch_end(trainer, MODULE)
     assert screen.bar.is_enabled
     assert screen.lines == ["epoch 2/3 · 4 batches · 0.0 s"]
 
@@ -494,9 +494,9 @@ def test_hooks_in_any_order_do_not_raise() -> None:
     hooks = ["on_validation_end", "on_train_epoch_end", "on_test_end", "on_sanity_check_end", "on_train_end"]
     for order in itertools.permutations(hooks, 3):
         screen = Screen(terminal=True)
-        screen.bar.setup(fake_trainer(), None, "fit")
+        screen.bar.setup(fake_trainer(), MODULE, "fit")
         for hook in order:
-            getattr(screen.bar, hook)(fake_trainer(), None)
+            getattr(screen.bar, hook)(fake_trainer(), MODULE)
 
 
 def test_it_can_be_pickled_between_runs() -> None:

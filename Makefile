@@ -1,0 +1,42 @@
+# Every target makes what it needs: a fresh machine with Python (3.11 to 3.13) and make is enough.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/*/pyproject.toml))
+SOURCES := hookspecs/src core/src $(addsuffix /src,$(PLUGINS))
+WORKSPACE := $(foreach one,hookspecs core[cli] $(PLUGINS),--editable ./$(one))
+MARK := .venv/.installed
+
+.PHONY: demo test lint bench docs clean
+
+$(MARK): constraints.txt pyproject.toml hookspecs/pyproject.toml core/pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS))
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --upgrade pip hatchling editables
+	$(PIP) --no-build-isolation $(WORKSPACE)
+	$(PIP) --no-build-isolation --editable ".[dev]"
+	touch $@
+
+demo: $(MARK)  ## train a classifier on real data, with plugins enabled by name
+	$(PIP) --no-build-isolation ./contrib/plugins/confusion
+	$(BIN)/python contrib/examples/digits.py
+
+lint: $(MARK)  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+
+test: lint  ## everything that must hold
+	$(PIP) --no-build-isolation ./contrib/plugins/confusion
+	$(BIN)/pytest
+
+bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy and a plain loop
+	$(BIN)/python tests/benchmarks/bus.py
+	$(BIN)/python tests/benchmarks/step.py
+
+docs: $(MARK)  ## check that every example of the documentation runs
+	$(BIN)/pytest tests/docs
+
+clean:  ## remove what the other targets made
+	rm -rf .venv build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis torchbus_logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
