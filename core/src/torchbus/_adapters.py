@@ -42,6 +42,7 @@ class Shape:
         last: hooks in which it runs after all others.
         final: whether its providers have the last word.
         misspelt: whether a method whose name is nearly a hook's is refused.
+
     """
 
     base: type
@@ -78,6 +79,7 @@ def adapt(plugin: object, shape: Shape, name: str) -> SimpleNamespace:
     Raises:
         PluginValidationError: a method takes fewer arguments than it will be called with, or (for callbacks) a method's
             name is nearly that of a hook.
+
     """
     if shape.misspelt:
         _refuse_near_misses(plugin, shape, name)

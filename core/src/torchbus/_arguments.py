@@ -72,9 +72,12 @@ def check_clipping(value: Any, algorithm: Any) -> None:
     Raises:
         TypeError: ``gradient_clip_val`` is no number.
         MisconfigurationException: the algorithm is unknown.
+
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise TypeError(f"Trainer(gradient_clip_val={value!r}): it must be a number or None, not {type(value).__name__}.")
+        raise TypeError(
+            f"Trainer(gradient_clip_val={value!r}): it must be a number or None, not {type(value).__name__}."
+        )
     if algorithm is not None and str(algorithm).lower() not in ("norm", "value"):
         raise MisconfigurationException(
             f"Trainer(gradient_clip_algorithm={algorithm!r}): unknown; it must be 'norm' or 'value'."
@@ -86,6 +89,7 @@ def check_barebones(given: dict[str, Any]) -> None:
 
     Raises:
         ValueError: one was asked for.
+
     """
     wanted = [f"{name}={value!r}" for name, value in given.items() if value]
     if wanted:

@@ -49,6 +49,7 @@ class Plugin:
         is_named: whether the user chose the instance name, so that its state is kept under it.
         strikes: how often it failed under policy ``quarantine``.
         last_failure: hook and error of its last failure.
+
     """
 
     name: str
@@ -75,6 +76,7 @@ class Subscription(Generic[E]):
         once: hear only the n-th event.
         before: hear only events before the n-th.
         after: hear only events after the n-th.
+
     """
 
     bus: Bus
@@ -121,6 +123,7 @@ class Bus:
     Attributes:
         scope: which hook is running.
         quarantined: plugins that were unregistered for failing too often, in that order.
+
     """
 
     def __init__(self, rank: int = 0) -> None:
@@ -165,6 +168,7 @@ class Bus:
         Raises:
             PluginConflictError: the name or the plugin is registered already.
             PluginValidationError: its hooks do not fit the contract. Nothing of it stays registered.
+
         """
         name = name or _default_name(plugin)
         if name in self._plugins:
@@ -174,7 +178,9 @@ class Bus:
                 plugin=name,
             )
         if any(known.object is plugin for known in self._plugins.values()):
-            raise PluginConflictError(f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name)
+            raise PluginConflictError(
+                f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name
+            )
         shape = shape or _shape_of(plugin)
         implementations = adapt(plugin, shape, name) if shape else plugin
         _verify(implementations, name, must_hear=shape is None)
@@ -203,6 +209,7 @@ class Bus:
 
         Raises:
             KeyError: it is not registered.
+
         """
         name = plugin if isinstance(plugin, str) else self.name_of(plugin)
         if name is None or name not in self._plugins:
@@ -265,6 +272,7 @@ class Bus:
             event: an event's class, or ``Event`` for all of them.
             handler: called with the event.
             every, once, before, after: hear only each n-th event, only the n-th, only those before or after the n-th.
+
         """
         if not (isinstance(event, type) and issubclass(event, Event)):
             raise TypeError(f"subscribe() takes an event class of torchbus_hookspecs.events, not {event!r}.")
@@ -391,12 +399,16 @@ class Bus:
         plugin.strikes += 1
         message = f"Plugin {plugin} failed in `{hook}`: {type(error).__name__}: {error}."
         if plugin.strikes < STRIKES:
-            warnings.warn(f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4)
+            warnings.warn(
+                f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4
+            )
             return False
         if plugin.name in self._plugins:
             self.unregister(plugin.name)
             self.quarantined.append(plugin)
-            warnings.warn(f"{message} It is switched off now; the run goes on without it.", RuntimeWarning, stacklevel=4)
+            warnings.warn(
+                f"{message} It is switched off now; the run goes on without it.", RuntimeWarning, stacklevel=4
+            )
         return True
 
     def _tell_of_failure(self, plugin: Plugin, hook: str, error: Exception, quarantined: bool) -> None:

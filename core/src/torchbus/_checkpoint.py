@@ -41,6 +41,7 @@ def dump(trainer: Trainer, weights_only: bool) -> dict[str, Any]:
 
     Raises:
         MisconfigurationException: something in it could not be loaded safely; the message names it.
+
     """
     module, datamodule = trainer.lightning_module, trainer.datamodule
     checkpoint: dict[str, Any] = {
@@ -131,14 +132,8 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     Raises:
         MisconfigurationException: it holds weights only, or more epochs or steps than the trainer may train.
         RuntimeError: its optimizers are not those of the module.
+
     """
-    if "optimizer_states" not in checkpoint:
-        if trainer.lightning_module.automatic_optimization or trainer.optimizers:
-            raise MisconfigurationException(
-                "The checkpoint holds weights only, without the optimizers' states, so training cannot be resumed from it."
-                " To fix: load it with load_from_checkpoint and fit without ckpt_path, or use one saved without"
-                " weights_only."
-            )
     progress = read_fit_progress(checkpoint)
     trainer.fit_loop.restore(progress, checkpoint["loops"].get("torchbus", {}))
     max_epochs = trainer.max_epochs
@@ -146,6 +141,11 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         raise MisconfigurationException(
             f"The checkpoint was saved after {trainer.current_epoch} epochs, and Trainer(max_epochs={max_epochs}) allows"
             f" fewer. To fix: set max_epochs to more than {trainer.current_epoch}."
+        )
+    if "optimizer_states" not in checkpoint:
+        raise MisconfigurationException(
+            "The checkpoint holds weights only, without the optimizers' states, so training cannot be resumed from it."
+            " To fix: load it with load_from_checkpoint and fit without ckpt_path, or use one saved without weights_only."
         )
     precision = checkpoint.get(type(trainer.precision_plugin).__qualname__)
     if precision:

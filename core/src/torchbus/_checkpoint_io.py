@@ -27,6 +27,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
 
     Raises:
         CheckpointError: it cannot be written; the old file is untouched.
+
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +100,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, holds more than plain values, or is no checkpoint.
+
     """
     path = Path(path)
     if not path.is_file():
@@ -110,7 +112,9 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
         except (zipfile.BadZipFile, OSError) as error:
             raise CheckpointError(f"The checkpoint {path} is damaged: {error}. Use another one.") from error
         if broken:
-            raise CheckpointError(f"The checkpoint {path} is damaged: {broken} in it fails its checksum. Use another one.")
+            raise CheckpointError(
+                f"The checkpoint {path} is damaged: {broken} in it fails its checksum. Use another one."
+            )
     try:
         loaded = torch.load(path, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
@@ -151,6 +155,7 @@ def check_loadable(value: Any, where: str) -> Any:
 
     Raises:
         MisconfigurationException: something in it cannot be read back so; the message names it.
+
     """
     kind = type(value)
     if isinstance(value, _PLAIN) and (kind in _PLAIN or isinstance(value, torch.Tensor)):

@@ -12,7 +12,7 @@ from torchbus_hookspecs.specs import HOOKS
 from ._adapters import Shape
 from ._hooks import DataHooks
 from ._hparams import HyperparametersMixin
-from ._loading import load_datamodule
+from ._loading import class_only, load_datamodule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     Attributes:
         name: the experiment's name, if the data gives one.
         trainer: the trainer that uses this data, or ``None``.
+
     """
 
     name: str | None = None
@@ -64,6 +65,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
             batch_size: samples in a batch.
             num_workers: processes that load data, for each loader.
             **datamodule_kwargs: arguments for the class's own constructor.
+
         """
         special = inspect.signature(cls.__init__).parameters
         accepted = {"batch_size": batch_size, "num_workers": num_workers}
@@ -101,7 +103,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     def on_exception(self, exception: BaseException) -> None:
         """The run is ending with an exception."""
 
-    @classmethod
+    @class_only
     def load_from_checkpoint(
         cls,
         checkpoint_path: str | Path,
@@ -122,6 +124,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
         Raises:
             FileNotFoundError: there is no such file.
             CheckpointError: the file is damaged, or no checkpoint.
+
         """
         return load_datamodule(cls, checkpoint_path, map_location, hparams_file, weights_only, kwargs)
 
@@ -132,7 +135,9 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
 
 DATAMODULE_SHAPE = Shape(
     LightningDataModule,
-    tuple(name for name in HOOKS if hasattr(LightningDataModule, name) and name not in ("state_dict", "load_state_dict")),
+    tuple(
+        name for name in HOOKS if hasattr(LightningDataModule, name) and name not in ("state_dict", "load_state_dict")
+    ),
     leading=False,
     final=True,
     last=frozenset({"on_exception"}),

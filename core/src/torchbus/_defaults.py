@@ -100,7 +100,12 @@ on_predict_model_eval = default(lambda trainer, pl_module: on_validation_model_e
 
 @default
 def optimizer_step(
-    trainer: Any, pl_module: Any, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None
+    trainer: Any,
+    pl_module: Any,
+    epoch: int,
+    batch_idx: int,
+    optimizer: Any,
+    optimizer_closure: Callable[[], Any] | None,
 ) -> bool:
     """Step, letting the optimizer call the closure."""
     optimizer.step(optimizer_closure)
@@ -120,6 +125,7 @@ def backward(trainer: Any, pl_module: Any, loss: Tensor, args: tuple[Any, ...], 
 
     Raises:
         RuntimeError: the loss is no scalar, or depends on no parameter.
+
     """
     try:
         loss.backward(*args, **kwargs)

@@ -44,6 +44,7 @@ class Offer:
         version: its version.
         target: ``"package.module:attribute"``.
         fault: why it cannot be used, or empty.
+
     """
 
     name: str
@@ -119,6 +120,7 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
     Raises:
         PluginNotFoundError: nobody offers it. The message gives near names and, for a standard plugin, what to install.
         PluginConflictError: several distributions do. The message names them.
+
     """
     offers = discover() if offers is None else offers
     distribution, _, bare = name.rpartition(":")
@@ -155,6 +157,7 @@ def load_offer(offer: Offer) -> Any:
 
     Raises:
         PluginLoadError: it may not be used, or importing it failed; the cause is attached.
+
     """
     if offer.fault:
         raise PluginLoadError(f"Plugin `{offer.name}` cannot be used: {offer.fault}", plugin=offer.name)

@@ -49,6 +49,7 @@ class Implementation:
         wrapper: ``""``, or ``"new"`` / ``"old"`` for pluggy's two styles of wrapper.
         final: the user's own provider: its result counts even when it is ``None``, and nobody after it is asked.
         blame: called with an exception it raised; tells whether to go on as if it had returned ``None``.
+
     """
 
     plugin: str
@@ -75,6 +76,7 @@ class Chain:
         implementations: in calling order, wrappers apart.
         wrappers: outermost first.
         publish: called with the hook's arguments before the chain, when somebody subscribed to the event.
+
     """
 
     hook: str
@@ -203,7 +205,9 @@ def _wrapped(chain: Chain) -> Callable[..., Any]:
 def _start(one: Implementation, arguments: dict[str, Any]) -> Generator[None, Any, Any]:
     positional = [arguments[name] for name in one.positional]
     try:
-        generator: Generator[None, Any, Any] = one.function(*positional, **{key: arguments[key] for key in one.keywords})
+        generator: Generator[None, Any, Any] = one.function(
+            *positional, **{key: arguments[key] for key in one.keywords}
+        )
         next(generator)
     except StopIteration:
         raise RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and did not yield") from None

@@ -13,7 +13,9 @@ from ._plugins import instance_name
 __all__ = ["lazy_classes"]
 
 
-def lazy_classes(module: str, kind: PluginKind, companions: dict[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_classes(
+    module: str, kind: PluginKind, companions: dict[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` for a module whose classes come from installed plugins.
 
     Args:
@@ -23,6 +25,7 @@ def lazy_classes(module: str, kind: PluginKind, companions: dict[str, str]) -> t
 
     Raises (from ``__getattr__``):
         ImportError: the plugin with that class is not installed; the message says what to install.
+
     """
 
     def get(name: str) -> Any:

@@ -230,7 +230,9 @@ class ModuleHooks(_Hooks):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """The optimizer is about to step; gradients are not clipped yet."""
 
-    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None) -> None:
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
         """Step the optimizer; the closure computes loss and gradients."""
         self._provided(events.OptimizerStep, epoch, batch_idx, optimizer, optimizer_closure)
 
@@ -242,7 +244,9 @@ class ModuleHooks(_Hooks):
         """Compute gradients of the loss."""
         self._provided(events.Backward, loss, args, kwargs)
 
-    def configure_gradient_clipping(self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None) -> None:
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
         """Clip gradients before the optimizer steps."""
         self._provided(events.ConfigureGradientClipping, optimizer, gradient_clip_val, gradient_clip_algorithm)
 

@@ -20,7 +20,9 @@ class AttributeDict(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"There is no hyperparameter {name!r}; there are: {', '.join(self) or 'none'}.") from None
+            raise AttributeError(
+                f"There is no hyperparameter {name!r}; there are: {', '.join(self) or 'none'}."
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -73,6 +75,7 @@ class HyperparametersMixin:
 
         Raises:
             ValueError: a given name is no argument of the constructor.
+
         """
         object.__setattr__(self, "_log_hyperparams", logger)
         caller = frame or inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython has frames
@@ -98,11 +101,18 @@ class HyperparametersMixin:
         initial = copy.copy(self.__dict__.get("_hparams_initial", AttributeDict()))
         initial.update({key: _copied(value) for key, value in kept.items()})
         object.__setattr__(self, "_hparams_initial", initial)
+        self.remove_ignored_hparams(ignored)
 
-    @staticmethod
-    def remove_ignored_hparams(ignore_list: Iterable[str]) -> None:
-        """Kept for Lightning's sake: pass ``ignore=`` to ``save_hyperparameters``."""
-        raise TypeError(f"Pass ignore={list(ignore_list)!r} to save_hyperparameters instead.")
+    def remove_ignored_hparams(self, ignore_list: Iterable[str]) -> None:
+        """Forget hyperparameters, also those that a parent's constructor has saved.
+
+        Args:
+            ignore_list: their names; unknown ones are passed over.
+
+        """
+        for name in ignore_list:
+            for kept in (self.hparams, self.__dict__.get("_hparams_initial", {})):
+                kept.pop(name, None)
 
 
 def _copied(value: Any) -> Any:

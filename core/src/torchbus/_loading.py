@@ -11,9 +11,23 @@ import torch
 
 from ._checkpoint_io import load_checkpoint
 
-__all__ = ["load_datamodule", "load_module", "load_weights"]
+__all__ = ["class_only", "load_datamodule", "load_module", "load_weights"]
 
 T = TypeVar("T")
+
+
+class class_only(classmethod):  # type: ignore[type-arg]  # used like classmethod
+    """A class method that an instance refuses: it makes a new object, and would leave the instance as it is."""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return super().__get__(instance, owner)
+        name = f"{type(instance).__name__}.{self.__func__.__name__}"
+
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise TypeError(f"{name} makes a new object: call it on the class, and use what it returns.")
+
+        return refuse
 
 
 def load_module(
@@ -56,7 +70,9 @@ def load_datamodule(
     return built
 
 
-def _construct(cls: Any, checkpoint: Mapping[str, Any], hparams_file: str | Path | None, overrides: dict[str, Any]) -> Any:
+def _construct(
+    cls: Any, checkpoint: Mapping[str, Any], hparams_file: str | Path | None, overrides: dict[str, Any]
+) -> Any:
     saved = dict(checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}))
     if hparams_file is not None:
         saved = {**_read_hparams(Path(hparams_file)), **saved}
@@ -87,6 +103,7 @@ def load_weights(module: torch.nn.Module, state: Mapping[str, Any], strict: bool
 
     Raises:
         RuntimeError: they do not match; the message tells which, and where they come from.
+
     """
     try:
         module.load_state_dict(state, strict=strict)

@@ -19,7 +19,7 @@ from ._dispatch import Scope
 from ._errors import MisconfigurationException, did_you_mean
 from ._logging_rules import check_levels
 
-__all__ = ["LogOptions", "Metrics", "Results"]
+__all__ = ["DroppedMetrics", "LogOptions", "Metrics", "Results", "warn_unattached"]
 
 FOLD_AFTER = 64
 """Values kept before they are added up: memory stays flat, and one stacked sum replaces that many small ones."""
@@ -55,13 +55,17 @@ class _Entry:
         "prog_bar", "reduction", "suffix", "synchronise", "total", "values", "weighted", "weights",
     )  # fmt: skip
 
-    def __init__(self, name: str, options: LogOptions, on_step: bool, on_epoch: bool, dataloader_idx: int | None) -> None:
+    def __init__(
+        self, name: str, options: LogOptions, on_step: bool, on_epoch: bool, dataloader_idx: int | None
+    ) -> None:
         self.name = name
         self.options = options
         self.on_step, self.on_epoch = on_step, on_epoch
         self.prog_bar, self.logger = options.prog_bar, options.logger is not False
         self.dataloader_idx = dataloader_idx
-        self.suffix = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx is not None and options.add_dataloader_idx else ""
+        self.suffix = (
+            f"/dataloader_idx_{dataloader_idx}" if dataloader_idx is not None and options.add_dataloader_idx else ""
+        )
         self.reduction = _reduction(name, options.reduce_fx)
         self.weighted = on_epoch and self.reduction == "mean"
         self.metric: Any = None
@@ -141,6 +145,7 @@ class Results:
         dataloader_idx: the loader under way, where there are several.
         in_batches: whether batches are being run, so that step values are what a reader sees.
         training: whether step values are visible to callbacks.
+
     """
 
     __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "last_entry", "training")
@@ -172,6 +177,7 @@ class Metrics:
     Attributes:
         results: where ``self.log`` goes now; ``None`` where logging is impossible.
         synchronise: reduces a value over ranks, given ``"mean"``, ``"sum"``, ``"min"`` or ``"max"``; ``None`` for one rank.
+
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -316,6 +322,21 @@ class Metrics:
         return {name: value.item() for name, value in self._progress_bar.items()}
 
 
+class DroppedMetrics(Metrics):
+    """The metrics of a bare trainer: nothing is kept."""
+
+    def log(self, name: str, value: Any, options: LogOptions, batch_size: int | None) -> None:
+        """Drop a value, and say so once per name."""
+        warnings.warn(
+            f"self.log({name!r}): Trainer(barebones=True) keeps no metrics; the value is dropped.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+    def begin_batch(self, batch: Any) -> None:
+        """Nothing to prepare."""
+
+
 # ---- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -357,7 +378,9 @@ def _checked_value(name: str, value: Any, entry: _Entry) -> Any:
 
 def _refuse_nested(name: str, value: Any) -> None:
     if isinstance(value, Mapping):
-        raise ValueError(f"self.log({name!r}, {{...}}): a dictionary cannot be logged under one name. Use self.log_dict.")
+        raise ValueError(
+            f"self.log({name!r}, {{...}}): a dictionary cannot be logged under one name. Use self.log_dict."
+        )
 
 
 def _not_scalar(name: str, value: Tensor) -> str:
@@ -385,5 +408,7 @@ def _reduction(name: str, given: Any) -> str:
 def warn_unattached(name: str) -> None:
     """Say that a value was dropped, since the module is not in a trainer's hands."""
     warnings.warn(
-        f"self.log({name!r}) was called on a module that no trainer runs: the value is dropped.", UserWarning, stacklevel=3
+        f"self.log({name!r}) was called on a module that no trainer runs: the value is dropped.",
+        UserWarning,
+        stacklevel=3,
     )

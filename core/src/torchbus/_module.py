@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchbus_hookspecs import Logger, events
 from torchbus_hookspecs.specs import HOOKS
 
@@ -18,9 +16,8 @@ from ._data.transfer import map_tensors
 from ._errors import MisconfigurationException
 from ._hooks import DataHooks, ModuleHooks
 from ._hparams import HyperparametersMixin
-from ._loading import load_module
+from ._loading import class_only, load_module
 from ._metrics import LogOptions, warn_unattached
-from ._optimizer import LightningOptimizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +37,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         automatic_optimization: whether the trainer calls ``backward`` and ``step`` (default) or ``training_step`` does.
         strict_loading: whether checkpoints must have exactly this module's parameters.
         example_input_array: an input for ``forward``, for summaries and graphs.
+
     """
 
     CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "hyper_parameters"
@@ -65,6 +63,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             RuntimeError: none does.
+
         """
         trainer = self._trainer
         if trainer is None:
@@ -168,6 +167,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         Raises:
             MisconfigurationException: logging is not possible here, or not in this way.
             ValueError: the value is not one number.
+
         """
         trainer = self._trainer
         if trainer is None:
@@ -215,6 +215,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             NotImplementedError: neither the module nor a plugin says how.
+
         """
         provided = self._provided(events.Forward, args, kwargs)
         if provided is None:
@@ -245,6 +246,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Args:
             use_pl_optimizer: whether steps go through the trainer (hooks, precision, counting) or are the optimizers' own.
+
         """
         found = self.trainer.lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
         return found[0] if len(found) == 1 else list(found)
@@ -259,6 +261,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             MisconfigurationException: optimization is automatic.
+
         """
         if self.automatic_optimization:
             raise MisconfigurationException(
@@ -280,6 +283,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             MisconfigurationException: the trainer has another setting, or the algorithm is unknown.
+
         """
         trainer = self.trainer
         for name, given, own in (
@@ -302,7 +306,10 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             return
         own = {one for group in optimizer.param_groups for one in group["params"]}
         self._toggled = {
-            one: one.requires_grad for each in self.trainer.optimizers for group in each.param_groups for one in group["params"]
+            one: one.requires_grad
+            for each in self.trainer.optimizers
+            for group in each.param_groups
+            for one in group["params"]
         }
         for parameter, needed in self._toggled.items():
             parameter.requires_grad = needed and parameter in own
@@ -331,7 +338,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
     # ---- loading -----------------------------------------------------------------------------------------------------------
 
-    @classmethod
+    @class_only
     def load_from_checkpoint(
         cls,
         checkpoint_path: str | Path,
@@ -355,6 +362,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             FileNotFoundError: there is no such file.
             CheckpointError: the file is damaged, or no checkpoint.
             RuntimeError: parameters do not match.
+
         """
         return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
 

@@ -7,19 +7,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ._errors import MisconfigurationException, did_you_mean
 from ._types import LRSchedulerConfig
 
-__all__ = ["read_optimizers"]
+__all__ = ["NoOptimizer", "read_optimizers"]
 
 _CONFIG_KEYS = {one.name for one in fields(LRSchedulerConfig)}
 _FORMS = (
     "an optimizer, a list of optimizers, a pair of lists (optimizers and schedulers),"
     ' a dictionary {"optimizer": ..., "lr_scheduler": ...}, or a list of such dictionaries'
 )
+
+
+class NoOptimizer(Optimizer):
+    """Stands where ``configure_optimizers`` returned nothing: it computes gradients and changes no parameter."""
+
+    def __init__(self) -> None:
+        super().__init__([torch.zeros(1)], {})
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]  # the base has overloads
+        """Only call the closure."""
+        return closure() if closure is not None else None
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """There is nothing to clear."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to keep."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to take back."""
 
 
 def read_optimizers(returned: Any, automatic: bool) -> tuple[list[Optimizer], list[LRSchedulerConfig]]:
@@ -30,6 +52,7 @@ def read_optimizers(returned: Any, automatic: bool) -> tuple[list[Optimizer], li
         KeyError: a dictionary without ``"optimizer"``.
         AttributeError: what should be a scheduler is none.
         RuntimeError: several optimizers in automatic optimization.
+
     """
     optimizers, schedulers, monitor = _split(returned)
     configs = [_read_scheduler(one, monitor, automatic) for one in schedulers]

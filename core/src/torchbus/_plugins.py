@@ -51,6 +51,7 @@ class Enabled:
         source: what enabled it, such as ``"the script"`` or ``"default"``.
         policy: what happens when it raises, where the settings say so.
         is_named: whether the user chose the instance name.
+
     """
 
     name: str
@@ -94,6 +95,7 @@ class Enabler:
     Args:
         default_root_dir: given to plugins with a required setting ``save_dir`` that nobody sets.
         config: what the configuration file says; default: the nearest file is read.
+
     """
 
     default_root_dir: str
@@ -126,6 +128,7 @@ class Enabler:
 
         Returns:
             What was built, in the order asked for. Faults in settings are collected: see ``raise_faults``.
+
         """
         built = []
         for request in _as_list(requests):
@@ -242,7 +245,9 @@ class Enabler:
             self.faults.append((name, [fault]))
         if isinstance(loaded, ModuleType) or not callable(loaded) or isinstance(loaded, Callback | Logger):
             if given:
-                faults = [Fault(key, "is not a setting: this plugin takes none.", value) for key, value in given.items()]
+                faults = [
+                    Fault(key, "is not a setting: this plugin takes none.", value) for key, value in given.items()
+                ]
                 self.faults.append((name, faults))
             return Enabled(name, loaded, origin, source, policy)
         return Enabled(name, self._construct(name, loaded, origin, given), origin, source, policy)
@@ -284,6 +289,7 @@ def _load_by_import(wanted: str) -> Any:
 
     Raises:
         PluginLoadError: it is there and cannot be imported.
+
     """
     try:
         if wanted.endswith(".py"):
@@ -315,7 +321,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginNotFoundError(f"There is no plugin file {path} (looked in {Path.cwd()}).", plugin=str(path))
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None  # noqa: S101  # true for every .py file
+    assert spec is not None and spec.loader is not None  # true for every .py file
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -33,6 +33,7 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
 
     Raises:
         MisconfigurationException: the seed is no whole number in that range.
+
     """
     given: Any = os.environ.get(SEED_VARIABLE, 0) if seed is None else seed
     try:

@@ -19,7 +19,7 @@ from ._checkpoint_io import sweep_leftovers
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
 from ._module import LightningModule
-from ._optimizers import read_optimizers
+from ._optimizers import NoOptimizer, read_optimizers
 from ._rng import isolate_rng
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
@@ -59,6 +59,7 @@ def _fail(trainer: Trainer, error: BaseException) -> None:
     finally:
         trainer.strategy.teardown()
         trainer.state.stage = None
+        trainer.wiring.detach()
         trainer.report_faults()
 
 
@@ -70,6 +71,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
         body: what runs in between.
         ckpt_path: the checkpoint to start from, as the user gave it.
         weights_only: whether only plain values may be unpickled from it.
+
     """
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
@@ -103,6 +105,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     bus.emitter(events.Finalize)("success")
     trainer.strategy.teardown()
     state.status, state.stage = TrainerStatus.FINISHED, None
+    trainer.wiring.detach()
     trainer.report_faults()
     return result
 
@@ -142,7 +145,7 @@ def set_up_optimizers(trainer: Trainer) -> None:
             UserWarning,
             stacklevel=2,
         )
-        trainer.optimizers, trainer.lr_scheduler_configs = [], []
+        trainer.optimizers, trainer.lr_scheduler_configs = [NoOptimizer()], []
     else:
         trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(returned, module.automatic_optimization)
     for config in trainer.lr_scheduler_configs:
@@ -199,6 +202,7 @@ def check_entry(trainer: Trainer) -> None:
 
     Raises:
         MisconfigurationException: so it is; the message says what to define.
+
     """
     module, fn = trainer.lightning_module, trainer.state.fn
     if fn == TrainerFn.FITTING:
@@ -232,7 +236,7 @@ def _require(trainer: Trainer, name: str, event: Any) -> None:
         )
 
 
-_HINTED = {name: ("batch", "batch_idx") for name in ("training_step", "validation_step", "test_step")}
+_HINTED = dict.fromkeys(("training_step", "validation_step", "test_step"), ("batch", "batch_idx"))
 
 
 def _check_validation(trainer: Trainer) -> None:
@@ -261,6 +265,7 @@ def check_model(model: Any, method: str) -> None:
 
     Raises:
         TypeError: so it is.
+
     """
     inner = getattr(model, "_orig_mod", model)
     if not isinstance(inner, LightningModule):
@@ -277,6 +282,7 @@ def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[
     Raises:
         MisconfigurationException: both were given.
         TypeError: what was given as a datamodule is none.
+
     """
     if isinstance(loaders, LightningDataModule):
         loaders, datamodule = None, loaders

@@ -29,6 +29,7 @@ class ConfigFile:
         path: the file, or ``None`` when there is none.
         plugins: settings by instance name.
         enabled: what the file's ``enable`` list asks for.
+
     """
 
     path: Path | None
@@ -41,6 +42,7 @@ def read_config_file(start: Path | None = None) -> ConfigFile:
 
     Raises:
         MisconfigurationException: the file is not valid TOML (the message gives line and column) or has wrong tables.
+
     """
     folder = (start or Path.cwd()).resolve()
     for parent in (folder, *folder.parents):
@@ -88,7 +90,9 @@ def environment_settings(name: str, declaration: Callable[..., Any]) -> dict[str
     try:
         known = EnvSettingsSource(reader, env_prefix=prefix, env_prefix_target="all", env_nested_delimiter="__")()
     except SettingsError as error:
-        raise MisconfigurationException(f"{name}: an environment variable {prefix}... cannot be read: {error}.") from None
+        raise MisconfigurationException(
+            f"{name}: an environment variable {prefix}... cannot be read: {error}."
+        ) from None
     fields = {key.lower(): key for key in known}
     unknown = {}
     for key in given:
@@ -114,6 +118,7 @@ def gather(
         declaration: its class or factory.
         script: what the script gave.
         config: the configuration file.
+
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}

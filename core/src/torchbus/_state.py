@@ -44,6 +44,7 @@ class TrainerState:
         fn: the entry point called last, or ``None``.
         stage: what runs right now, or ``None``.
         status: how the entry point stands.
+
     """
 
     fn: TrainerFn | None = None

@@ -169,7 +169,9 @@ class TrainerSurface:
     @property
     def early_stopping_callbacks(self: Trainer) -> list[Callback]:
         """The callbacks that stop training early."""
-        return [one for one in self.callbacks if any(instance_name(kind) == "early_stopping" for kind in type(one).__mro__)]
+        return [
+            one for one in self.callbacks if any(instance_name(kind) == "early_stopping" for kind in type(one).__mro__)
+        ]
 
     @property
     def early_stopping_callback(self: Trainer) -> Callback | None:

@@ -37,7 +37,7 @@ from ._errors import MisconfigurationException, did_you_mean
 from ._loops.evaluation import EvaluationLoop
 from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
-from ._metrics import Metrics
+from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
 from ._precision import Precision, make_precision
 from ._report import fault_report, results_table
@@ -104,6 +104,7 @@ class Trainer(TrainerSurface):
         MisconfigurationException: arguments are wrong; the message lists all of them.
         TypeError: an argument is unknown, or ``gradient_clip_val`` is no number.
         ValueError: the accelerator, the strategy or the precision is unknown.
+
     """
 
     def __init__(
@@ -216,10 +217,12 @@ class Trainer(TrainerSurface):
         if isinstance(precision, Precision):
             self.precision_plugin = precision
         else:
-            self.precision_plugin = make_precision("32-true" if precision is None else precision, self.strategy.root_device.type)
+            self.precision_plugin = make_precision(
+                "32-true" if precision is None else precision, self.strategy.root_device.type
+            )
 
         self.bus = Bus(rank=self.strategy.global_rank)
-        self.metrics = Metrics(self.bus.scope)
+        self.metrics = (DroppedMetrics if barebones else Metrics)(self.bus.scope)
         if self.strategy.world_size > 1:
             self.metrics.synchronise = lambda value, how: self.strategy.reduce(value, reduce_op=how)
         self.fit_loop = FitLoop(self)
@@ -237,7 +240,9 @@ class Trainer(TrainerSurface):
             plugins,
             logger,
             {
-                "checkpoint": None if fast_dev_run and _has_checkpoint(callbacks) else _default(enable_checkpointing, quiet),
+                "checkpoint": None
+                if fast_dev_run and _has_checkpoint(callbacks)
+                else _default(enable_checkpointing, quiet),
                 "progress_bar": enable_progress_bar,
                 "summary": enable_model_summary,
             },
@@ -248,7 +253,9 @@ class Trainer(TrainerSurface):
 
     def _limit_everything(self, batches: int) -> bool:
         """``fast_dev_run``: that many batches of everything, one epoch, nothing before it, no loggers."""
-        self.limit_train_batches = self.limit_val_batches = self.limit_test_batches = self.limit_predict_batches = batches
+        self.limit_train_batches = self.limit_val_batches = self.limit_test_batches = self.limit_predict_batches = (
+            batches
+        )
         self.max_steps, self.max_epochs, self.num_sanity_val_steps = batches, 1, 0
         self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
         return False
@@ -273,9 +280,10 @@ class Trainer(TrainerSurface):
             datamodule: where loaders come from.
             ckpt_path: a checkpoint to go on from: a path, ``"best"`` or ``"last"``.
             weights_only: whether only plain values may be unpickled from it; default: yes.
+
         """
         _run.check_model(model, "fit")
-        self._begin(TrainerFn.FITTING)
+        self._begin(TrainerFn.FITTING, model)
 
         def entry() -> None:
             loaders, data = _run.split_data("fit", train_dataloaders, datamodule, val_dataloaders)
@@ -305,6 +313,7 @@ class Trainer(TrainerSurface):
             verbose: whether results are printed.
             datamodule: where loaders come from.
             weights_only: whether only plain values may be unpickled from it; default: yes.
+
         """
         return self._evaluate(
             TrainerFn.VALIDATING, self.validate_loop, model, dataloaders, ckpt_path, verbose, datamodule, weights_only
@@ -342,6 +351,7 @@ class Trainer(TrainerSurface):
             return_predictions: whether predictions are kept and returned; default: yes.
             ckpt_path: a checkpoint to load first: a path, ``"best"`` or ``"last"``.
             weights_only: whether only plain values may be unpickled from it; default: yes.
+
         """
         loop = self.predict_loop
 
@@ -383,11 +393,11 @@ class Trainer(TrainerSurface):
     ) -> T:
         chosen = model if model is not None else self._lightning_module
         _run.check_model(chosen, fn.value)
-        assert chosen is not None  # noqa: S101  # just checked
+        assert chosen is not None  # just checked
         wanted = ckpt_path
         if model is None and ckpt_path is None and self.checkpoint_callback is not None:
             wanted = "best"
-        self._begin(fn)
+        self._begin(fn, chosen)
 
         def entry() -> T:
             given, data = _run.split_data(fn.value, dataloaders, datamodule)
@@ -397,7 +407,8 @@ class Trainer(TrainerSurface):
 
         return _run.guarded(self, entry)
 
-    def _begin(self, fn: TrainerFn) -> None:
+    def _begin(self, fn: TrainerFn, model: LightningModule) -> None:
+        self._lightning_module = getattr(model, "_orig_mod", model)
         self.state.fn, self.state.status, self.state.stage = fn, TrainerStatus.RUNNING, _run.STAGES[fn]
         self.should_stop = False if fn == TrainerFn.FITTING else self.should_stop
         self.bus.scope.hook = ""
@@ -444,6 +455,7 @@ class Trainer(TrainerSurface):
         Raises:
             AttributeError: there is no module yet.
             CheckpointError: the file could not be written; an old one is untouched.
+
         """
         if self._lightning_module is None:
             raise AttributeError("There is nothing to save yet: pass a module to fit, validate, test or predict first.")
@@ -458,6 +470,7 @@ class Trainer(TrainerSurface):
 
         Raises:
             ValueError: there is no best checkpoint.
+
         """
         if wanted is None:
             return None
@@ -468,7 +481,9 @@ class Trainer(TrainerSurface):
             candidates = [getattr(one, "last_model_path", "") for one in self.checkpoint_callbacks]
             found = [one for one in candidates if one and os.path.exists(one)]
             if not found:
-                warnings.warn("ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5)
+                warnings.warn(
+                    "ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5
+                )
                 return None
             return max(found, key=os.path.getmtime)
         if callback is None:
@@ -485,6 +500,7 @@ class Trainer(TrainerSurface):
 
         Raises:
             SystemExit: always.
+
         """
         self.bus.emitter(Preempted)(self, self.lightning_module, 15)
         path = Path(self.default_root_dir) / "preempted.ckpt"

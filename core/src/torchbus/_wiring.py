@@ -40,6 +40,7 @@ class Wiring:
         callbacks: callbacks in calling order; checkpoints are last.
         loggers: loggers in calling order.
         others: modules and objects of hookimpls.
+
     """
 
     def __init__(self, trainer: Trainer, bus: Bus, enabler: Enabler) -> None:
@@ -62,10 +63,13 @@ class Wiring:
 
         Raises:
             MisconfigurationException: settings are wrong, or a default is refused and given at once.
+
         """
         enabler = self.enabler
         requests = [*_listed(callbacks), *_listed(plugins)]
-        enabler.read_switches([*requests, *enabler.config.enabled, *_listed(logger if not isinstance(logger, bool) else None)])
+        enabler.read_switches(
+            [*requests, *enabler.config.enabled, *_listed(logger if not isinstance(logger, bool) else None)]
+        )
         built = enabler.enable(callbacks, kind="callbacks") + enabler.enable(plugins)
         source = f"{enabler.config.path}"
         for name in enabler.config.enabled:
@@ -125,7 +129,9 @@ class Wiring:
         for one in self.callbacks:
             if type(one).state_dict is Callback.state_dict:
                 continue
-            name = next((each.name for each in self.enabler.enabled.values() if each.object is one and each.is_named), None)
+            name = next(
+                (each.name for each in self.enabler.enabled.values() if each.object is one and each.is_named), None
+            )
             key = name or one.state_key
             if key in keys:
                 raise RuntimeError(
@@ -151,6 +157,8 @@ class Wiring:
         for one in wanted:
             if id(one) not in registered and id(one) not in quarantined:
                 self._register(one)
+        for one in self.callbacks:
+            one.__dict__["_pl_module"] = trainer.lightning_module
         order = ["datamodule", *(bus.name_of(one) or "" for one in wanted), "lightning_module", "torchbus"]
         bus.arrange(order)
 
@@ -193,6 +201,11 @@ class Wiring:
             shape = Shape(shape.base, tuple(h for h in shape.hooks if h not in taken), shape.leading, final=shape.final)
         self.bus.register(module, "lightning_module", shape=shape, is_user_code=True)
         self.synchronise()
+
+    def detach(self) -> None:
+        """The run is over: callbacks log nowhere now."""
+        for one in self.callbacks:
+            one.__dict__.pop("_pl_module", None)
 
     def _hooks_of(self, name: str) -> Iterable[tuple[str, str]]:
         return [(hook, name) for hook in self.bus._hooks_of(name)]

@@ -22,6 +22,7 @@ class Accelerator(ABC):
 
         Raises:
             MisconfigurationException: the request cannot be met; the message says what is there.
+
         """
 
     @staticmethod

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from .errors import MisconfigurationException
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +30,7 @@ class Callback:
             after three failures, unregisters the callback while the run goes on.
         before: instance names of plugins that must run after this one, in every hook; absent names are ignored.
         after: instance names of plugins that must run before this one, in every hook; absent names are ignored.
+
     """
 
     on_failure: ClassVar[FailurePolicy] = "raise"
@@ -41,6 +45,26 @@ class Callback:
     def _generate_state_key(self, **kwargs: Any) -> str:
         """A state key of the class's name and the given values, for callbacks that may be used more than once."""
         return f"{type(self).__qualname__}{kwargs!r}"
+
+    def log(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
+        """Log one number, as ``LightningModule.log`` does, with the same options."""
+        self._module_to_log_to().log(name, value, *args, **kwargs)
+
+    def log_dict(self, dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        """Log several numbers, as ``LightningModule.log_dict`` does, with the same options."""
+        self._module_to_log_to().log_dict(dictionary, *args, **kwargs)
+
+    def _module_to_log_to(self) -> Any:
+        module = self.__dict__.get("_pl_module")  # set by the trainer while a run lasts
+        if module is None:
+            raise MisconfigurationException(
+                f"{type(self).__name__}.log was called outside of a run: there is no trainer."
+            )
+        return module
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a pickled or copied callback belongs to no run
+        return {name: value for name, value in self.__dict__.items() if name != "_pl_module"}
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint should hold of this callback: plain values and tensors."""
@@ -82,7 +106,9 @@ class Callback:
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """A training batch begins."""
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Any, batch_idx: int
+    ) -> None:
         """A training batch is done."""
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -97,10 +123,20 @@ class Callback:
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A validation epoch ends."""
 
-    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """A validation batch begins."""
 
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: StepOutput,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """A validation batch is done."""
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -115,10 +151,20 @@ class Callback:
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A test epoch ends."""
 
-    def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """A test batch begins."""
 
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: StepOutput, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: StepOutput,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """A test batch is done."""
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -133,10 +179,20 @@ class Callback:
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A prediction epoch ends."""
 
-    def on_predict_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """A prediction batch begins."""
 
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """A prediction batch is done."""
 
     def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

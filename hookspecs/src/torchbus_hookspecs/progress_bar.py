@@ -49,6 +49,7 @@ class ProgressBar(Callback):
 
         Raises:
             RuntimeError: there was no run yet.
+
         """
         if self._trainer is None:
             raise RuntimeError(f"{type(self).__name__} has no trainer yet: give it to a Trainer and start a run.")

@@ -152,6 +152,7 @@ def check_settings(
     Returns:
         The settings as they should be passed on (converted where the declaration asks for it; defaults are left out),
         and every fault found. The settings are only good when there is no fault.
+
     """
     model = settings_model(cls)
     known = _names_of(model)
@@ -177,7 +178,7 @@ def check_settings(
 
 
 def _merge_alternatives(faults: list[Fault]) -> list[Fault]:
-    """pydantic reports each alternative of a union by itself: tell them as one fault per setting."""
+    """Pydantic reports each alternative of a union by itself: tell them as one fault per setting."""
     merged: dict[tuple[str, str], Fault] = {}
     for fault in faults:
         head = fault.field.split(".")[0]

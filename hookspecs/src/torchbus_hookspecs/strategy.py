@@ -21,6 +21,7 @@ class Strategy:
     Args:
         accelerator: the accelerator that makes the device ready.
         devices: the devices of this machine; this process uses ``devices[local_rank]``.
+
     """
 
     def __init__(self, accelerator: Accelerator, devices: list[device]) -> None:
@@ -77,7 +78,7 @@ class Strategy:
         """One value from the values of all ranks."""
         return tensor
 
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # Lightning's name
         """Whether all ranks (or any of them) said yes."""
         return decision
 

@@ -28,6 +28,7 @@ class CombinedLoader(Iterable[Any]):
 
     Raises:
         ValueError: the mode is unknown.
+
     """
 
     def __init__(self, iterables: Any, mode: CombinationMode = "min_size") -> None:
@@ -39,6 +40,11 @@ class CombinedLoader(Iterable[Any]):
         self._mode: CombinationMode = mode
         self._limits: list[int | float] | None = None
         self._iterator: Iterator[tuple[Any, int, int]] | None = None
+
+    @property
+    def mode(self) -> CombinationMode:
+        """How loaders are combined."""
+        return self._mode
 
     @property
     def iterables(self) -> Any:
@@ -94,7 +100,9 @@ class CombinedLoader(Iterable[Any]):
     def total_length(self) -> int | float:
         """How many times iteration yields; infinity if a loader without length decides."""
         lengths = self.lengths()
-        limited = [min(one, limit) for one, limit in zip(lengths, self._limits or [float("inf")] * len(lengths), strict=True)]
+        limited = [
+            min(one, limit) for one, limit in zip(lengths, self._limits or [float("inf")] * len(lengths), strict=True)
+        ]
         if not lengths:
             return 0
         if self._mode == "sequential":
@@ -107,8 +115,12 @@ class CombinedLoader(Iterable[Any]):
             raise NotImplementedError("A loader in this CombinedLoader has no length, so neither has the whole.")
         return int(length)
 
+    def batches(self) -> Iterator[tuple[Any, int, int]]:
+        """An iterator of its own, for one pass."""
+        return self._sequence() if self._mode == "sequential" else self._side_by_side()
+
     def __iter__(self) -> Iterator[tuple[Any, int, int]]:
-        self._iterator = self._sequence() if self._mode == "sequential" else self._side_by_side()
+        self._iterator = self.batches()
         return self
 
     def __next__(self) -> tuple[Any, int, int]:

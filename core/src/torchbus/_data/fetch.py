@@ -28,6 +28,7 @@ class Fetcher:
     Attributes:
         fetched: batches given out in this pass.
         done: whether the batch given out last is the last of this pass.
+
     """
 
     def __init__(self, loader: Any, limit: int | float = float("inf")) -> None:
@@ -101,6 +102,8 @@ def _skip_one(loader: Any, iterator: Iterator[Any]) -> bool:
     """Step over one batch; tell whether there was one."""
     sampler_iter = getattr(iterator, "_sampler_iter", None)
     in_process = type(loader) is DataLoader and loader.num_workers == 0
-    map_style = in_process and getattr(loader, "_index_sampler", None) is not None and hasattr(loader.dataset, "__getitem__")
+    map_style = (
+        in_process and getattr(loader, "_index_sampler", None) is not None and hasattr(loader.dataset, "__getitem__")
+    )
     source = sampler_iter if map_style and sampler_iter is not None else iterator
     return next(source, _NOTHING) is not _NOTHING

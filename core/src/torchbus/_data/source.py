@@ -27,6 +27,7 @@ def request_loader(trainer: Trainer, stage: Stage, given: Any) -> Any:
     Raises:
         MisconfigurationException: there are none.
         TypeError: what there is cannot be iterated over.
+
     """
     loader = given
     if loader is None:

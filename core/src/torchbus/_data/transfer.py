@@ -42,7 +42,9 @@ def map_tensors(data: Any, change: Callable[[Any], Any], leaf: type | tuple[type
     if isinstance(data, list):
         return kind([map_tensors(item, change, leaf) for item in data])
     if is_dataclass(data) and not isinstance(data, type):
-        return replace(data, **{f.name: map_tensors(getattr(data, f.name), change, leaf) for f in fields(data) if f.init})
+        return replace(
+            data, **{f.name: map_tensors(getattr(data, f.name), change, leaf) for f in fields(data) if f.init}
+        )
     return data
 
 

@@ -12,7 +12,6 @@ from torch import nn
 from torchbus_hookspecs import events
 
 from .._adapters import overridden_methods
-from .._data.combined import CombinedLoader
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader
 from .._metrics import Results
@@ -48,6 +47,7 @@ class EvaluationLoop:
         max_batches: batches to run, of each loader.
         is_sanity_check: whether only a few batches are run, to check the code.
         verbose: whether results are printed.
+
     """
 
     def __init__(self, trainer: Trainer, stage: Literal["validation", "test"]) -> None:
@@ -78,9 +78,10 @@ class EvaluationLoop:
                 return []
             self._bind()
             combined = combine(self.loader, "sequential")
-            combined.limits = self._limits() if combined._mode == "sequential" else self._limits() * len(combined.flattened)
-            batches = iter(combined)
-            several = combined._mode == "sequential" and len(combined.flattened) > 1
+            sequential = combined.mode == "sequential"
+            combined.limits = self._limits() if sequential else self._limits() * len(combined.flattened)
+            batches = combined.batches()
+            several = sequential and len(combined.flattened) > 1
             check_index_argument(module, self.stage, several)
             with module_modes(module, self._restores_modes()):
                 self.model_eval(trainer, module)
@@ -140,7 +141,7 @@ class EvaluationLoop:
         self.transfer = Transfer(trainer)
         self.output = LoggerOutput(trainer)
         self.results.reset()
-        trainer.metrics.results = None if trainer.barebones else self.results
+        trainer.metrics.results = self.results
         precision = trainer.precision_plugin
         self.compute = self.step if precision.is_plain else self._step_in_context
 
@@ -187,7 +188,7 @@ class EvaluationLoop:
         self._last_reload = trainer.current_epoch
         combined = combine(self.loader, "sequential")
         name = f"limit_{self.short}_batches"
-        if combined._mode == "sequential":
+        if combined.mode == "sequential":
             self.max_batches = [limited_length(sized_length(one), self._limit(), name) for one in combined.flattened]
         else:
             combined.limits = None
@@ -227,6 +228,7 @@ def check_index_argument(module: nn.Module, stage: str, several: bool) -> None:
 
     Raises:
         RuntimeError: so it is.
+
     """
     for name in (f"{stage}_step", f"on_{stage}_batch_start", f"on_{stage}_batch_end"):
         parameters = inspect.signature(getattr(module, name)).parameters

@@ -45,6 +45,7 @@ class FitLoop:
         progress: where the run is.
         max_batches: batches of an epoch; may be infinite.
         loader: what is trained on, as given.
+
     """
 
     optimization: Optimization
@@ -73,8 +74,11 @@ class FitLoop:
         if self.done or trainer.limit_train_batches == 0:
             return
         self._bind()
-        assert self.fetcher is not None  # noqa: S101  # setup_data made it
+        assert self.fetcher is not None  # setup_data made it
         self._start_fetching(self.fetcher)
+        if self._is_validated_epoch() and self.validation.loader is None:
+            self.validation.setup_data()
+        self.progress.epoch = self.progress.epochs_processed
         self.train_start(trainer, trainer.lightning_module)
         self._restore_rng()
         while not self.done:
@@ -193,7 +197,7 @@ class FitLoop:
         self.output = LoggerOutput(trainer)
         self.has_loggers = self.output.is_wanted()
         self.metrics = trainer.metrics
-        self.metrics.results = None if trainer.barebones else self.results
+        self.metrics.results = self.results
         self.results.reset()
 
     def setup_data(self) -> None:
@@ -202,6 +206,7 @@ class FitLoop:
         Raises:
             ValueError: ``val_check_interval`` is longer than an epoch.
             MisconfigurationException: there is no loader, or a limit does not fit it.
+
         """
         trainer = self.trainer
         if self._is_loaded and not self._is_reload_due():
@@ -213,7 +218,16 @@ class FitLoop:
         combined = combine(self.loader, "max_size_cycle")
         length = combined.total_length()
         self.max_batches = limited_length(length, trainer.limit_train_batches, "limit_train_batches")
-        single = combined.flattened[0] if len(combined.flattened) == 1 and combined.iterables is combined.flattened[0] else None
+        if combined.mode == "sequential":
+            raise ValueError(
+                "Training cannot go through loaders one after the other (CombinedLoader mode 'sequential')."
+                " To fix: use 'min_size', 'max_size' or 'max_size_cycle', or concatenate the datasets."
+            )
+        single = (
+            combined.flattened[0]
+            if len(combined.flattened) == 1 and combined.iterables is combined.flattened[0]
+            else None
+        )
         self.fetcher = Fetcher(single if single is not None else _Batches(combined), self.max_batches)
         self.val_check_batch = _check_interval(trainer, self.max_batches)
 
@@ -234,10 +248,6 @@ class FitLoop:
             setattr(self.progress, name, getattr(progress, name))
         self._resume = resume
         self._is_resuming = progress.phase in ("batch", "validation", "after_validation")
-        if progress.phase == "epoch_end":
-            # its hooks have run: what is left of it is done when the schedulers are there
-            self.progress.epoch = self.progress.epochs_processed
-            self.progress.phase = "idle"
 
     @property
     def is_resuming(self) -> bool:
@@ -312,10 +322,13 @@ class FitLoop:
             return True
         return bool(self.trainer.should_stop) and self.can_stop_early
 
+    def _is_validated_epoch(self) -> bool:
+        every = self.trainer.check_val_every_n_epoch
+        return self.trainer.enable_validation and (every is None or (self.progress.epoch + 1) % every == 0)
+
     def _is_time_to_validate(self, fetcher: Fetcher) -> bool:
         trainer, progress = self.trainer, self.progress
-        every = trainer.check_val_every_n_epoch
-        if not trainer.enable_validation or (every is not None and (progress.epoch + 1) % every != 0):
+        if not self._is_validated_epoch():
             return False
         if progress.is_last_batch and self.val_check_batch == INFINITY:
             return True
@@ -325,7 +338,7 @@ class FitLoop:
             return progress.batches_ready % trainer.limit_train_batches == 0
         if self.val_check_batch == INFINITY:
             return progress.is_last_batch
-        counted = progress.total_batches if every is None else progress.batches_ready
+        counted = progress.total_batches if trainer.check_val_every_n_epoch is None else progress.batches_ready
         return counted % self.val_check_batch == 0
 
     # ---- parts of a batch ------------------------------------------------------------------------------------------------
@@ -345,7 +358,7 @@ class FitLoop:
         self.metrics.collect()
         self.validation.run()
         trainer.state.stage = RunningStage.TRAINING
-        self.metrics.results = None if trainer.barebones else self.results
+        self.metrics.results = self.results
 
 
 _NOTHING = object()
@@ -361,7 +374,7 @@ class _Batches:
         return len(self.combined)
 
     def __iter__(self) -> Any:
-        return (batch for batch, _, _ in iter(self.combined))
+        return (batch for batch, _, _ in self.combined.batches())
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:

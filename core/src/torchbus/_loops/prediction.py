@@ -25,6 +25,7 @@ class PredictionLoop:
         return_predictions: whether predictions are kept and returned.
         predictions: those of the run under way (or the last one), a list for each loader.
         batch_indices: for each loader and batch, which samples it holds, where the loader tells.
+
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -50,7 +51,7 @@ class PredictionLoop:
             self._bind()
             self.predictions = [[] for _ in combined.flattened]
             self.batch_indices = [[] for _ in combined.flattened]
-            batches = iter(combined)
+            batches = combined.batches()
             check_index_argument(module, "predict", len(combined.flattened) > 1)
             with module_modes(module, restore=True):
                 self.model_eval(trainer, module)

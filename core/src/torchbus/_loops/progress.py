@@ -25,6 +25,7 @@ class FitProgress:
         batches_stepped: batches that ended an accumulation window, over all epochs: the step axis of loggers.
         is_last_batch: whether the batch under way is the epoch's last.
         phase: what the epoch has to do next.
+
     """
 
     epoch: int = 0
@@ -51,7 +52,8 @@ def _progress(total: tuple[int, int], current: tuple[int, int]) -> dict[str, Any
     """One of Lightning's progress records: how many were begun, started, processed and completed."""
     parts = {"total": total, "current": current}
     return {
-        name: {"ready": ready, "started": ready, "processed": done, "completed": done} for name, (ready, done) in parts.items()
+        name: {"ready": ready, "started": ready, "processed": done, "completed": done}
+        for name, (ready, done) in parts.items()
     }
 
 
@@ -108,6 +110,6 @@ def read_fit_progress(checkpoint: dict[str, Any]) -> FitProgress:
     elif progress.epochs_processed > progress.epoch:
         progress.phase = "epoch_end"
     else:
-        inside = 0 < progress.batches_done and not progress.is_last_batch
+        inside = progress.batches_done > 0 and not progress.is_last_batch
         progress.phase = "batch" if inside else "idle"
     return progress

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._base import Event, RunEvent, event
 
-__all__ = ["StateDict", "SaveCheckpoint", "CheckpointCommitted", "LoadCheckpoint", "LoadStateDict"]
+__all__ = ["CheckpointCommitted", "LoadCheckpoint", "LoadStateDict", "SaveCheckpoint", "StateDict"]
 
 
 @event("state_dict")

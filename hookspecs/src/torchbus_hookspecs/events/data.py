@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from torch import device
 
 __all__ = [
-    "TrainDataloader",
-    "ValDataloader",
-    "TestDataloader",
-    "PredictDataloader",
-    "BeforeBatchTransfer",
-    "TransferBatchToDevice",
     "AfterBatchTransfer",
+    "BeforeBatchTransfer",
+    "PredictDataloader",
+    "TestDataloader",
+    "TrainDataloader",
+    "TransferBatchToDevice",
+    "ValDataloader",
 ]
 
 

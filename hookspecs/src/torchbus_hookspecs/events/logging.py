@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ._base import Event, RunEvent, event
 
 if TYPE_CHECKING:
-    from ..callback import Checkpoint
     from torch.nn import Module
 
-__all__ = ["LogRecord", "LogMetrics", "LogHyperparams", "LogGraph", "AfterSaveCheckpoint", "Save", "Finalize"]
+    from ..callback import Checkpoint
+
+__all__ = ["AfterSaveCheckpoint", "Finalize", "LogGraph", "LogHyperparams", "LogMetrics", "LogRecord", "Save"]
 
 
 @event("on_log_record")

@@ -8,25 +8,26 @@ from ._base import RunEvent, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from torch import Tensor
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
 __all__ = [
-    "OptimizerStep",
-    "BeforeZeroGrad",
-    "OptimizerZeroGrad",
-    "BeforeBackward",
-    "Backward",
-    "ManualBackward",
     "AfterBackward",
+    "Backward",
+    "BeforeBackward",
     "BeforeOptimizerStep",
-    "ConfigureGradientClipping",
+    "BeforeZeroGrad",
     "ClipGradients",
+    "ConfigureGradientClipping",
     "LrSchedulerStep",
+    "ManualBackward",
+    "OptimizerStep",
+    "OptimizerZeroGrad",
     "ToggleOptimizer",
-    "UntoggleOptimizer",
     "ToggledOptimizer",
+    "UntoggleOptimizer",
 ]
 
 

@@ -7,14 +7,14 @@ from typing import Any
 from ._base import RunEvent, event
 
 __all__ = [
+    "PredictBatchEnd",
+    "PredictBatchStart",
+    "PredictEnd",
+    "PredictEpochEnd",
+    "PredictEpochStart",
     "PredictModelEval",
     "PredictStart",
-    "PredictEpochStart",
-    "PredictBatchStart",
     "PredictStep",
-    "PredictBatchEnd",
-    "PredictEpochEnd",
-    "PredictEnd",
 ]
 
 

@@ -6,15 +6,15 @@ from ._base import RunEvent, event
 
 __all__ = [
     "ConfigureCallbacks",
-    "PrepareData",
-    "Setup",
-    "ConfigureShardedModel",
     "ConfigureModel",
     "ConfigureOptimizers",
-    "FitStart",
-    "FitEnd",
-    "Teardown",
+    "ConfigureShardedModel",
     "ExceptionRaised",
+    "FitEnd",
+    "FitStart",
+    "PrepareData",
+    "Setup",
+    "Teardown",
 ]
 
 

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from .._types import StepOutput
 
 __all__ = [
-    "TrainStart",
-    "TrainEpochStart",
-    "TrainBatchStart",
-    "TrainingStep",
     "Forward",
     "TrainBatchEnd",
-    "TrainEpochEnd",
+    "TrainBatchStart",
     "TrainEnd",
+    "TrainEpochEnd",
+    "TrainEpochStart",
+    "TrainStart",
+    "TrainingStep",
 ]
 
 

@@ -14,7 +14,7 @@ from ..markers import broadcast
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
 
-__all__ = ["state_dict", "on_save_checkpoint", "on_checkpoint_committed", "on_load_checkpoint", "load_state_dict"]
+__all__ = ["load_state_dict", "on_checkpoint_committed", "on_load_checkpoint", "on_save_checkpoint", "state_dict"]
 
 
 @broadcast
@@ -45,6 +45,7 @@ def on_save_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
             ...). It may be changed in place; what is added must load with ``weights_only=True``.
 
     Source: Lightning ``Callback.on_save_checkpoint`` and ``LightningModule.on_save_checkpoint``.
+
     """
 
 
@@ -61,6 +62,7 @@ def on_checkpoint_committed(trainer: Trainer, pl_module: LightningModule, filepa
         weights_only: whether it holds the weights without the states needed to resume.
 
     Source: torchbus.
+
     """
 
 
@@ -77,6 +79,7 @@ def on_load_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
         checkpoint: the dict as it was saved. It may be changed in place.
 
     Source: Lightning ``Callback.on_load_checkpoint`` and ``LightningModule.on_load_checkpoint``.
+
     """
 
 
@@ -93,4 +96,5 @@ def load_state_dict(state_dict: dict[str, Any]) -> None:
         state_dict: what the plugin's ``state_dict`` returned when the checkpoint was saved.
 
     Source: Lightning ``Callback.load_state_dict`` and ``LightningDataModule.load_state_dict``.
+
     """

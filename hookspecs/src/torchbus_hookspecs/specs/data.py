@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
 
 __all__ = [
-    "train_dataloader",
-    "val_dataloader",
-    "test_dataloader",
-    "predict_dataloader",
-    "on_before_batch_transfer",
-    "transfer_batch_to_device",
     "on_after_batch_transfer",
+    "on_before_batch_transfer",
+    "predict_dataloader",
+    "test_dataloader",
+    "train_dataloader",
+    "transfer_batch_to_device",
+    "val_dataloader",
 ]
 
 
@@ -92,6 +92,7 @@ def on_before_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.on_before_batch_transfer`` and ``LightningDataModule.on_before_batch_transfer``.
+
     """
 
 
@@ -111,6 +112,7 @@ def transfer_batch_to_device(
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.transfer_batch_to_device`` and ``LightningDataModule.transfer_batch_to_device``.
+
     """
 
 
@@ -127,4 +129,5 @@ def on_after_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch:
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.on_after_batch_transfer`` and ``LightningDataModule.on_after_batch_transfer``.
+
     """

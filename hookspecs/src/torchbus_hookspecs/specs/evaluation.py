@@ -17,31 +17,32 @@ from typing import TYPE_CHECKING, Any
 from ..markers import broadcast, provider
 
 if TYPE_CHECKING:
-    from .._types import StepOutput
     from torchbus import LightningModule, Trainer
 
+    from .._types import StepOutput
+
 __all__ = [
-    "on_sanity_check_start",
     "on_sanity_check_end",
-    "on_validation_model_zero_grad",
-    "on_validation_model_eval",
-    "on_validation_start",
-    "on_validation_epoch_start",
-    "on_validation_batch_start",
-    "validation_step",
-    "on_validation_batch_end",
-    "on_validation_epoch_end",
-    "on_validation_end",
-    "on_validation_model_train",
-    "on_test_model_eval",
-    "on_test_start",
-    "on_test_epoch_start",
-    "on_test_batch_start",
-    "test_step",
+    "on_sanity_check_start",
     "on_test_batch_end",
-    "on_test_epoch_end",
+    "on_test_batch_start",
     "on_test_end",
+    "on_test_epoch_end",
+    "on_test_epoch_start",
+    "on_test_model_eval",
     "on_test_model_train",
+    "on_test_start",
+    "on_validation_batch_end",
+    "on_validation_batch_start",
+    "on_validation_end",
+    "on_validation_epoch_end",
+    "on_validation_epoch_start",
+    "on_validation_model_eval",
+    "on_validation_model_train",
+    "on_validation_model_zero_grad",
+    "on_validation_start",
+    "test_step",
+    "validation_step",
 ]
 
 
@@ -130,6 +131,7 @@ def on_validation_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_validation_batch_start`` and ``LightningModule.on_validation_batch_start``.
+
     """
 
 
@@ -150,6 +152,7 @@ def validation_step(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``LightningModule.validation_step``.
+
     """
 
 
@@ -169,6 +172,7 @@ def on_validation_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_validation_batch_end`` and ``LightningModule.on_validation_batch_end``.
+
     """
 
 
@@ -255,6 +259,7 @@ def on_test_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_test_batch_start`` and ``LightningModule.on_test_batch_start``.
+
     """
 
 
@@ -274,6 +279,7 @@ def test_step(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``LightningModule.test_step``.
+
     """
 
 
@@ -293,6 +299,7 @@ def on_test_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_test_batch_end`` and ``LightningModule.on_test_batch_end``.
+
     """
 
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ..markers import broadcast
 
 if TYPE_CHECKING:
-    from ..callback import Checkpoint
     from torch.nn import Module
     from torchbus import LightningModule, Trainer
 
-__all__ = ["on_log_record", "log_metrics", "log_hyperparams", "log_graph", "after_save_checkpoint", "save", "finalize"]
+    from ..callback import Checkpoint
+
+__all__ = ["after_save_checkpoint", "finalize", "log_graph", "log_hyperparams", "log_metrics", "on_log_record", "save"]
 
 
 @broadcast
@@ -34,6 +35,7 @@ def on_log_record(trainer: Trainer, pl_module: LightningModule, metrics: dict[st
             none.
 
     Source: torchbus.
+
     """
 
 
@@ -49,6 +51,7 @@ def log_metrics(metrics: dict[str, float], step: int | None) -> None:
         step: the position on the logged step axis, from 0. ``None`` leaves it to the logger.
 
     Source: Lightning ``Logger.log_metrics``.
+
     """
 
 
@@ -66,6 +69,7 @@ def log_hyperparams(params: dict[str, Any], args: tuple[Any, ...], kwargs: dict[
         kwargs: what it takes by keyword, as a dict; the trainer passes nothing.
 
     Source: Lightning ``Logger.log_hyperparams``.
+
     """
 
 
@@ -81,6 +85,7 @@ def log_graph(model: Module, input_array: Any) -> None:
         input_array: a batch to trace it with; ``None`` means the module's ``example_input_array``, if it has one.
 
     Source: Lightning ``Logger.log_graph``.
+
     """
 
 
@@ -96,6 +101,7 @@ def after_save_checkpoint(checkpoint_callback: Checkpoint) -> None:
         checkpoint_callback: the callback that saved; its attributes name its best and its last file. Read it only.
 
     Source: Lightning ``Logger.after_save_checkpoint``.
+
     """
 
 
@@ -123,4 +129,5 @@ def finalize(status: str) -> None:
         status: ``"success"``, or ``"failed"`` after an exception, an interrupt by the keyboard included.
 
     Source: Lightning ``Logger.finalize``.
+
     """

@@ -19,26 +19,27 @@ from ..markers import broadcast, provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from torch import Tensor
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
     from torchbus import LightningModule, Trainer
 
 __all__ = [
-    "optimizer_step",
-    "on_before_zero_grad",
-    "optimizer_zero_grad",
-    "on_before_backward",
     "backward",
+    "clip_gradients",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
     "manual_backward",
     "on_after_backward",
+    "on_before_backward",
     "on_before_optimizer_step",
-    "configure_gradient_clipping",
-    "clip_gradients",
-    "lr_scheduler_step",
+    "on_before_zero_grad",
+    "optimizer_step",
+    "optimizer_zero_grad",
     "toggle_optimizer",
-    "untoggle_optimizer",
     "toggled_optimizer",
+    "untoggle_optimizer",
 ]
 
 
@@ -67,6 +68,7 @@ def optimizer_step(
             it computes gradients without a step.
 
     Source: Lightning ``LightningModule.optimizer_step``.
+
     """
 
 
@@ -82,6 +84,7 @@ def on_before_zero_grad(trainer: Trainer, pl_module: LightningModule, optimizer:
         optimizer: whose gradients go.
 
     Source: Lightning ``Callback.on_before_zero_grad`` and ``LightningModule.on_before_zero_grad``.
+
     """
 
 
@@ -100,6 +103,7 @@ def optimizer_zero_grad(
         optimizer: whose gradients go.
 
     Source: Lightning ``LightningModule.optimizer_zero_grad``.
+
     """
 
 
@@ -116,6 +120,7 @@ def on_before_backward(trainer: Trainer, pl_module: LightningModule, loss: Tenso
             it is divided by the number of batches in a full window; where a gradient scaler is at work, it is scaled.
 
     Source: Lightning ``Callback.on_before_backward`` and ``LightningModule.on_before_backward``.
+
     """
 
 
@@ -134,6 +139,7 @@ def backward(
         kwargs: its further keyword arguments, such as ``retain_graph``, as a dict; empty in automatic optimization.
 
     Source: Lightning ``LightningModule.backward``.
+
     """
 
 
@@ -154,6 +160,7 @@ def manual_backward(
         kwargs: what else it passed by keyword, as a dict; goes to ``backward``.
 
     Source: Lightning ``LightningModule.manual_backward``.
+
     """
 
 
@@ -181,6 +188,7 @@ def on_before_optimizer_step(trainer: Trainer, pl_module: LightningModule, optim
         optimizer: the optimizer that is about to step. Gradients of its parameters may be changed in place.
 
     Source: Lightning ``Callback.on_before_optimizer_step`` and ``LightningModule.on_before_optimizer_step``.
+
     """
 
 
@@ -204,6 +212,7 @@ def configure_gradient_clipping(
         gradient_clip_algorithm: the trainer's ``"norm"`` or ``"value"``; ``None`` means ``"norm"``.
 
     Source: Lightning ``LightningModule.configure_gradient_clipping``.
+
     """
 
 
@@ -227,6 +236,7 @@ def clip_gradients(
         gradient_clip_algorithm: ``"norm"`` or ``"value"``; ``None`` means ``"norm"``.
 
     Source: Lightning ``LightningModule.clip_gradients``.
+
     """
 
 
@@ -245,6 +255,7 @@ def lr_scheduler_step(trainer: Trainer, pl_module: LightningModule, scheduler: L
         metric: the value it monitors, for a plateau scheduler; else ``None``.
 
     Source: Lightning ``LightningModule.lr_scheduler_step``.
+
     """
 
 
@@ -261,6 +272,7 @@ def toggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: Op
         optimizer: whose parameters stay trainable. Those that were frozen stay frozen.
 
     Source: Lightning ``LightningModule.toggle_optimizer``.
+
     """
 
 
@@ -276,6 +288,7 @@ def untoggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: 
         optimizer: the optimizer that was toggled.
 
     Source: Lightning ``LightningModule.untoggle_optimizer``.
+
     """
 
 
@@ -292,4 +305,5 @@ def toggled_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: O
         optimizer: the optimizer whose parameters take gradients inside.
 
     Source: Lightning ``LightningModule.toggled_optimizer``.
+
     """

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
 
 __all__ = [
+    "on_predict_batch_end",
+    "on_predict_batch_start",
+    "on_predict_end",
+    "on_predict_epoch_end",
+    "on_predict_epoch_start",
     "on_predict_model_eval",
     "on_predict_start",
-    "on_predict_epoch_start",
-    "on_predict_batch_start",
     "predict_step",
-    "on_predict_batch_end",
-    "on_predict_epoch_end",
-    "on_predict_end",
 ]
 
 
@@ -74,6 +74,7 @@ def on_predict_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_predict_batch_start`` and ``LightningModule.on_predict_batch_start``.
+
     """
 
 
@@ -91,6 +92,7 @@ def predict_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batch
         dataloader_idx: the loader it came from, from 0. With one loader a module's method may leave it out.
 
     Source: Lightning ``LightningModule.predict_step``.
+
     """
 
 
@@ -112,6 +114,7 @@ def on_predict_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_predict_batch_end`` and ``LightningModule.on_predict_batch_end``.
+
     """
 
 

@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 from ..markers import broadcast, provider
 
 if TYPE_CHECKING:
-    from ..callback import Callback
     from collections.abc import Sequence
+
     from torchbus import LightningModule, Trainer
+
+    from ..callback import Callback
 
 __all__ = [
     "configure_callbacks",
-    "prepare_data",
-    "setup",
-    "configure_sharded_model",
     "configure_model",
     "configure_optimizers",
-    "on_fit_start",
-    "on_fit_end",
-    "teardown",
+    "configure_sharded_model",
     "on_exception",
+    "on_fit_end",
+    "on_fit_start",
+    "prepare_data",
+    "setup",
+    "teardown",
 ]
 
 
@@ -68,6 +70,7 @@ def setup(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``. Methods of classes receive it as a keyword.
 
     Source: Lightning ``Callback.setup``, ``LightningModule.setup`` and ``LightningDataModule.setup``.
+
     """
 
 
@@ -153,6 +156,7 @@ def teardown(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         stage: as in ``setup``.
 
     Source: Lightning ``Callback.teardown``, ``LightningModule.teardown`` and ``LightningDataModule.teardown``.
+
     """
 
 
@@ -171,4 +175,5 @@ def on_exception(trainer: Trainer, pl_module: LightningModule, exception: BaseEx
             After ``KeyboardInterrupt`` the process leaves with ``SystemExit``; everything else is raised again.
 
     Source: Lightning ``Callback.on_exception`` and ``LightningDataModule.on_exception``.
+
     """

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 from ..markers import broadcast, provider
 
 if TYPE_CHECKING:
-    from .._types import StepOutput
     from torchbus import LightningModule, Trainer
 
+    from .._types import StepOutput
+
 __all__ = [
-    "on_train_start",
-    "on_train_epoch_start",
-    "on_train_batch_start",
-    "training_step",
     "forward",
     "on_train_batch_end",
-    "on_train_epoch_end",
+    "on_train_batch_start",
     "on_train_end",
+    "on_train_epoch_end",
+    "on_train_epoch_start",
+    "on_train_start",
+    "training_step",
 ]
 
 
@@ -65,6 +66,7 @@ def on_train_batch_start(trainer: Trainer, pl_module: LightningModule, batch: An
         batch_idx: position of the batch in its epoch, from 0.
 
     Source: Lightning ``Callback.on_train_batch_start`` and ``LightningModule.on_train_batch_start``.
+
     """
 
 
@@ -85,6 +87,7 @@ def training_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batc
         batch_idx: position of the batch in its epoch, from 0. A module's method may leave it out.
 
     Source: Lightning ``LightningModule.training_step``.
+
     """
 
 
@@ -101,6 +104,7 @@ def forward(trainer: Trainer, pl_module: LightningModule, args: tuple[Any, ...],
         kwargs: its keyword arguments, as a dict.
 
     Source: Lightning ``LightningModule.forward``.
+
     """
 
 
@@ -122,6 +126,7 @@ def on_train_batch_end(
         batch_idx: position of the batch in its epoch, from 0 (not optimizer steps: see ``trainer.global_step``).
 
     Source: Lightning ``Callback.on_train_batch_end`` and ``LightningModule.on_train_batch_end``.
+
     """
 
 
