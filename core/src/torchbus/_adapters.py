@@ -42,7 +42,6 @@ class Shape:
         last: hooks in which it runs after all others.
         final: whether its providers have the last word.
         misspelt: whether a method whose name is nearly a hook's is refused.
-
     """
 
     base: type
@@ -79,7 +78,6 @@ def adapt(plugin: object, shape: Shape, name: str) -> SimpleNamespace:
     Raises:
         PluginValidationError: a method takes fewer arguments than it will be called with, or (for callbacks) a method's
             name is nearly that of a hook.
-
     """
     if shape.misspelt:
         _refuse_near_misses(plugin, shape, name)

@@ -72,7 +72,6 @@ def check_clipping(value: Any, algorithm: Any) -> None:
     Raises:
         TypeError: ``gradient_clip_val`` is no number.
         MisconfigurationException: the algorithm is unknown.
-
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(
@@ -89,7 +88,6 @@ def check_barebones(given: dict[str, Any]) -> None:
 
     Raises:
         ValueError: one was asked for.
-
     """
     wanted = [f"{name}={value!r}" for name, value in given.items() if value]
     if wanted:

@@ -35,7 +35,6 @@ def extract_batch_size(batch: Any) -> int:
 
     Raises:
         MisconfigurationException: there is no tensor in it.
-
     """
     found = _sizes(batch)
     first = next(found, None)

@@ -49,7 +49,6 @@ class Plugin:
         is_named: whether the user chose the instance name, so that its state is kept under it.
         strikes: how often it failed under policy ``quarantine``.
         last_failure: hook and error of its last failure.
-
     """
 
     name: str
@@ -76,7 +75,6 @@ class Subscription(Generic[E]):
         once: hear only the n-th event.
         before: hear only events before the n-th.
         after: hear only events after the n-th.
-
     """
 
     bus: Bus
@@ -123,7 +121,6 @@ class Bus:
     Attributes:
         scope: which hook is running.
         quarantined: plugins that were unregistered for failing too often, in that order.
-
     """
 
     def __init__(self, rank: int = 0) -> None:
@@ -168,7 +165,6 @@ class Bus:
         Raises:
             PluginConflictError: the name or the plugin is registered already.
             PluginValidationError: its hooks do not fit the contract. Nothing of it stays registered.
-
         """
         name = name or _default_name(plugin)
         if name in self._plugins:
@@ -209,7 +205,6 @@ class Bus:
 
         Raises:
             KeyError: it is not registered.
-
         """
         name = plugin if isinstance(plugin, str) else self.name_of(plugin)
         if name is None or name not in self._plugins:
@@ -272,9 +267,8 @@ class Bus:
             event: an event's class, or ``Event`` for all of them.
             handler: called with the event.
             every, once, before, after: hear only each n-th event, only the n-th, only those before or after the n-th.
-
         """
-        if not (isinstance(event, type) and issubclass(event, Event)):
+        if not (isinstance(event, type) and issubclass(event, Event)):  # type: ignore[redundant-expr]  # untyped callers
             raise TypeError(f"subscribe() takes an event class of torchbus_hookspecs.events, not {event!r}.")
         for option, value in (("every", every), ("once", once), ("before", before)):
             if value is not None and value < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ._loops.progress import read_fit_progress, write_loops
 if TYPE_CHECKING:
     from ._trainer import Trainer
 
-__all__ = ["dump", "restore_before_setup", "restore_training", "state_key"]
+__all__ = ["dump", "find_checkpoint", "restore_before_setup", "restore_training", "state_key"]
 
 FORMAT = "2.6.6"
 """The version of Lightning whose keys these are."""
@@ -41,7 +42,6 @@ def dump(trainer: Trainer, weights_only: bool) -> dict[str, Any]:
 
     Raises:
         MisconfigurationException: something in it could not be loaded safely; the message names it.
-
     """
     module, datamodule = trainer.lightning_module, trainer.datamodule
     checkpoint: dict[str, Any] = {
@@ -88,6 +88,34 @@ def _plugin_states(trainer: Trainer) -> dict[str, Any]:
     return states
 
 
+def find_checkpoint(trainer: Trainer, wanted: Any) -> str | None:
+    """The path that ``ckpt_path`` means: a path, ``"best"``, ``"last"``, or nothing.
+
+    Raises:
+        ValueError: there is no best checkpoint.
+    """
+    if wanted is None:
+        return None
+    if wanted == "last":
+        known = [getattr(one, "last_model_path", "") for one in trainer.checkpoint_callbacks]
+        found: list[str] = [one for one in known if one and os.path.exists(one)]
+        if not found:
+            warnings.warn(
+                "ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5
+            )
+        return max(found, key=os.path.getmtime, default=None)
+    if wanted != "best":
+        return str(os.fspath(wanted))
+    if trainer.checkpoint_callback is None:
+        raise ValueError("ckpt_path='best': no checkpoint callback is there to know the best. To fix: enable one.")
+    best: str = getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if not best:
+        raise ValueError(
+            "ckpt_path='best': no checkpoint was saved yet. To fix: fit first, with a checkpoint callback that saves."
+        )
+    return best
+
+
 # ---- taking it back -----------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +160,6 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     Raises:
         MisconfigurationException: it holds weights only, or more epochs or steps than the trainer may train.
         RuntimeError: its optimizers are not those of the module.
-
     """
     progress = read_fit_progress(checkpoint)
     trainer.fit_loop.restore(progress, checkpoint["loops"].get("torchbus", {}))

@@ -27,7 +27,6 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
 
     Raises:
         CheckpointError: it cannot be written; the old file is untouched.
-
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +99,6 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
     Raises:
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, holds more than plain values, or is no checkpoint.
-
     """
     path = Path(path)
     if not path.is_file():
@@ -155,7 +153,6 @@ def check_loadable(value: Any, where: str) -> Any:
 
     Raises:
         MisconfigurationException: something in it cannot be read back so; the message names it.
-
     """
     kind = type(value)
     if isinstance(value, _PLAIN) and (kind in _PLAIN or isinstance(value, torch.Tensor)):

@@ -29,7 +29,6 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     Attributes:
         name: the experiment's name, if the data gives one.
         trainer: the trainer that uses this data, or ``None``.
-
     """
 
     name: str | None = None
@@ -65,7 +64,6 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
             batch_size: samples in a batch.
             num_workers: processes that load data, for each loader.
             **datamodule_kwargs: arguments for the class's own constructor.
-
         """
         special = inspect.signature(cls.__init__).parameters
         accepted = {"batch_size": batch_size, "num_workers": num_workers}
@@ -124,7 +122,6 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
         Raises:
             FileNotFoundError: there is no such file.
             CheckpointError: the file is damaged, or no checkpoint.
-
         """
         return load_datamodule(cls, checkpoint_path, map_location, hparams_file, weights_only, kwargs)
 

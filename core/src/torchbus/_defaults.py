@@ -121,14 +121,13 @@ def optimizer_zero_grad(trainer: Any, pl_module: Any, epoch: int, batch_idx: int
 
 @default
 def backward(trainer: Any, pl_module: Any, loss: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """``loss.backward()``.
+    """Call ``loss.backward()``.
 
     Raises:
         RuntimeError: the loss is no scalar, or depends on no parameter.
-
     """
     try:
-        loss.backward(*args, **kwargs)
+        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch's own
     except RuntimeError as error:
         if loss.numel() != 1:
             raise RuntimeError(

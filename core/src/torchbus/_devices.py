@@ -23,7 +23,6 @@ def choose_accelerator(wanted: Any, devices: Any) -> tuple[Accelerator, list[Any
     Raises:
         ValueError: nobody offers that accelerator.
         MisconfigurationException: the devices are not there.
-
     """
     if isinstance(wanted, Accelerator):
         accelerator = wanted
@@ -76,7 +75,6 @@ def choose_strategy(wanted: Any, accelerator: Accelerator, devices: list[Any]) -
 
     Raises:
         ValueError: nobody offers that strategy.
-
     """
     if isinstance(wanted, Strategy):
         return wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,7 +14,7 @@ from torchbus_hookspecs import CONTRACT_VERSION
 
 from ._errors import PluginConflictError, PluginLoadError, PluginNotFoundError, did_you_mean
 
-__all__ = ["GROUPS", "STANDARD", "Offer", "PluginKind", "discover", "find_offer", "load_offer"]
+__all__ = ["DEFAULTS", "GROUPS", "STANDARD", "Offer", "PluginKind", "discover", "find_offer", "load_offer"]
 
 PluginKind = Literal["callbacks", "loggers", "accelerators", "strategies", "profilers", "plugins"]
 GROUPS: dict[PluginKind, str] = {kind: f"torchbus.{kind}" for kind in get_args(PluginKind)}
@@ -32,6 +33,14 @@ STANDARD: dict[str, str] = {
 }
 """Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
 
+DEFAULTS: dict[str, tuple[str, ...]] = {
+    "progress_bar": ("rich_progress_bar",),
+    "checkpoint": ("model_checkpoint",),
+    "summary": ("rich_model_summary", "model_summary"),
+    "logger": ("tensorboard", "csv"),
+}
+"""What a trainer uses when nothing else is said: the first of these that is installed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -44,7 +53,6 @@ class Offer:
         version: its version.
         target: ``"package.module:attribute"``.
         fault: why it cannot be used, or empty.
-
     """
 
     name: str
@@ -57,7 +65,7 @@ class Offer:
     @property
     def origin(self) -> str:
         """Distribution and version, as text."""
-        return f"{self.distribution} {self.version}"
+        return f"{self.distribution} {self.version}".rstrip()
 
 
 def discover() -> list[Offer]:
@@ -73,18 +81,38 @@ def discover() -> list[Offer]:
     seen: set[str] = set()
     for distribution in metadata.distributions():
         # an earlier path hides a later one, as for imports
-        points = [point for point in distribution.entry_points if point.group in kinds]
+        points = [point for point in _entry_points(distribution) if point.group in kinds]
         if not points:
             continue
-        name = distribution.metadata["Name"]
+        name, version, requires = _identity(distribution)
         if _normal(name) in seen:
             continue
         seen.add(_normal(name))
-        fault = _contract_fault(name, distribution.version, tuple(distribution.requires or ()))
-        if names is not None and _normal(name) not in names:
+        fault = _contract_fault(name, version, requires)
+        if not version:
+            fault = f"{name} is damaged: its metadata lacks a name or a version. To fix: reinstall it."
+        elif names is not None and _normal(name) not in names:
             fault = f"{name} is not among the distributions that {ALLOW_VARIABLE} allows."
-        offers += [Offer(one.name, kinds[one.group], name, distribution.version, one.value, fault) for one in points]
+        offers += [Offer(one.name, kinds[one.group], name, version, one.value, fault) for one in points]
     return sorted(offers, key=lambda offer: (offer.kind, offer.name, offer.distribution))
+
+
+def _entry_points(distribution: Any) -> Iterable[Any]:  # Any: the types differ between versions of importlib-metadata
+    try:
+        found: Iterable[Any] = distribution.entry_points
+        return found
+    except Exception:  # a stranger's damaged file must not stop anybody; whom it belongs to cannot be told
+        return ()
+
+
+def _identity(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
+    """Name, version and requirements, from one reading of the metadata; the folder's name and "" if it is damaged."""
+    try:
+        about = distribution.metadata
+        return about["Name"], about["Version"], tuple(about.get_all("Requires-Dist") or ())
+    except Exception:  # no metadata at all, or fields missing
+        folder = os.path.basename(str(getattr(distribution, "_path", "a distribution")))
+        return folder, "", ()
 
 
 def _normal(name: str) -> str:
@@ -120,7 +148,6 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
     Raises:
         PluginNotFoundError: nobody offers it. The message gives near names and, for a standard plugin, what to install.
         PluginConflictError: several distributions do. The message names them.
-
     """
     offers = discover() if offers is None else offers
     distribution, _, bare = name.rpartition(":")
@@ -157,7 +184,6 @@ def load_offer(offer: Offer) -> Any:
 
     Raises:
         PluginLoadError: it may not be used, or importing it failed; the cause is attached.
-
     """
     if offer.fault:
         raise PluginLoadError(f"Plugin `{offer.name}` cannot be used: {offer.fault}", plugin=offer.name)

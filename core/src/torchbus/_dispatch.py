@@ -49,7 +49,6 @@ class Implementation:
         wrapper: ``""``, or ``"new"`` / ``"old"`` for pluggy's two styles of wrapper.
         final: the user's own provider: its result counts even when it is ``None``, and nobody after it is asked.
         blame: called with an exception it raised; tells whether to go on as if it had returned ``None``.
-
     """
 
     plugin: str
@@ -76,7 +75,6 @@ class Chain:
         implementations: in calling order, wrappers apart.
         wrappers: outermost first.
         publish: called with the hook's arguments before the chain, when somebody subscribed to the event.
-
     """
 
     hook: str

@@ -25,7 +25,6 @@ def lazy_classes(
 
     Raises (from ``__getattr__``):
         ImportError: the plugin with that class is not installed; the message says what to install.
-
     """
 
     def get(name: str) -> Any:

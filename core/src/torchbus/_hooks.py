@@ -97,7 +97,8 @@ class ModuleHooks(_Hooks):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer or optimizers, and learning rate schedulers."""
-        return self._provided(events.ConfigureOptimizers)
+        provided: OptimizerLRScheduler = self._provided(events.ConfigureOptimizers)
+        return provided
 
     def on_fit_start(self) -> None:
         """Fit begins."""
@@ -123,7 +124,8 @@ class ModuleHooks(_Hooks):
 
     def training_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """The loss of one batch (``batch, batch_idx``), or a mapping with ``"loss"``, or nothing."""
-        return self._provided(events.TrainingStep, *args)
+        provided: StepOutput = self._provided(events.TrainingStep, *args)
+        return provided
 
     def on_train_batch_end(self, outputs: StepOutput, batch: Any, batch_idx: int) -> None:
         """A training batch is done."""
@@ -145,7 +147,8 @@ class ModuleHooks(_Hooks):
 
     def validation_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """What to do with one validation batch (``batch, batch_idx``, and ``dataloader_idx`` with several loaders)."""
-        return self._provided(events.ValidationStep, *args)
+        provided: StepOutput = self._provided(events.ValidationStep, *args)
+        return provided
 
     def on_validation_batch_end(self, outputs: StepOutput, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """A validation batch is done."""
@@ -167,7 +170,8 @@ class ModuleHooks(_Hooks):
 
     def test_step(self, *args: Any, **kwargs: Any) -> StepOutput:
         """What to do with one test batch (``batch, batch_idx``, and ``dataloader_idx`` with several loaders)."""
-        return self._provided(events.TestStep, *args)
+        provided: StepOutput = self._provided(events.TestStep, *args)
+        return provided
 
     def on_test_batch_end(self, outputs: StepOutput, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """A test batch is done."""

@@ -55,7 +55,8 @@ class HyperparametersMixin:
     @property
     def hparams_initial(self) -> AttributeDict:
         """A copy of the hyperparameters as they were saved, before any change."""
-        return copy.deepcopy(self.__dict__.get("_hparams_initial", AttributeDict()))
+        initial: AttributeDict = copy.deepcopy(self.__dict__.get("_hparams_initial", AttributeDict()))
+        return initial
 
     def save_hyperparameters(
         self,
@@ -75,7 +76,6 @@ class HyperparametersMixin:
 
         Raises:
             ValueError: a given name is no argument of the constructor.
-
         """
         object.__setattr__(self, "_log_hyperparams", logger)
         caller = frame or inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython has frames
@@ -108,7 +108,6 @@ class HyperparametersMixin:
 
         Args:
             ignore_list: their names; unknown ones are passed over.
-
         """
         for name in ignore_list:
             for kept in (self.hparams, self.__dict__.get("_hparams_initial", {})):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -16,18 +16,22 @@ __all__ = ["class_only", "load_datamodule", "load_module", "load_weights"]
 T = TypeVar("T")
 
 
-class class_only(classmethod):  # type: ignore[type-arg]  # used like classmethod
-    """A class method that an instance refuses: it makes a new object, and would leave the instance as it is."""
+if TYPE_CHECKING:
+    class_only = classmethod
+else:
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return super().__get__(instance, owner)
-        name = f"{type(instance).__name__}.{self.__func__.__name__}"
+    class class_only(classmethod):  # used like classmethod
+        """A class method that an instance refuses: it makes a new object, and would leave the instance as it is."""
 
-        def refuse(*args: Any, **kwargs: Any) -> None:
-            raise TypeError(f"{name} makes a new object: call it on the class, and use what it returns.")
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None:
+                return super().__get__(instance, owner)
+            name = f"{type(instance).__name__}.{self.__func__.__name__}"
 
-        return refuse
+            def refuse(*args: Any, **kwargs: Any) -> None:
+                raise TypeError(f"{name} makes a new object: call it on the class, and use what it returns.")
+
+            return refuse
 
 
 def load_module(
@@ -103,7 +107,6 @@ def load_weights(module: torch.nn.Module, state: Mapping[str, Any], strict: bool
 
     Raises:
         RuntimeError: they do not match; the message tells which, and where they come from.
-
     """
     try:
         module.load_state_dict(state, strict=strict)

@@ -25,7 +25,6 @@ def check_levels(hook: str, name: str, on_step: bool | None, on_epoch: bool | No
 
     Raises:
         MisconfigurationException: the hook does not allow it, or neither level was asked for.
-
     """
     where = f"self.log({name!r}) in `{hook}`"
     if not hook:

@@ -145,7 +145,6 @@ class Results:
         dataloader_idx: the loader under way, where there are several.
         in_batches: whether batches are being run, so that step values are what a reader sees.
         training: whether step values are visible to callbacks.
-
     """
 
     __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "last_entry", "training")
@@ -177,7 +176,6 @@ class Metrics:
     Attributes:
         results: where ``self.log`` goes now; ``None`` where logging is impossible.
         synchronise: reduces a value over ranks, given ``"mean"``, ``"sum"``, ``"min"`` or ``"max"``; ``None`` for one rank.
-
     """
 
     def __init__(self, scope: Scope) -> None:

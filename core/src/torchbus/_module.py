@@ -37,7 +37,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         automatic_optimization: whether the trainer calls ``backward`` and ``step`` (default) or ``training_step`` does.
         strict_loading: whether checkpoints must have exactly this module's parameters.
         example_input_array: an input for ``forward``, for summaries and graphs.
-
     """
 
     CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "hyper_parameters"
@@ -63,7 +62,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             RuntimeError: none does.
-
         """
         trainer = self._trainer
         if trainer is None:
@@ -167,7 +165,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         Raises:
             MisconfigurationException: logging is not possible here, or not in this way.
             ValueError: the value is not one number.
-
         """
         trainer = self._trainer
         if trainer is None:
@@ -215,7 +212,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             NotImplementedError: neither the module nor a plugin says how.
-
         """
         provided = self._provided(events.Forward, args, kwargs)
         if provided is None:
@@ -246,7 +242,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Args:
             use_pl_optimizer: whether steps go through the trainer (hooks, precision, counting) or are the optimizers' own.
-
         """
         found = self.trainer.lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
         return found[0] if len(found) == 1 else list(found)
@@ -261,7 +256,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             MisconfigurationException: optimization is automatic.
-
         """
         if self.automatic_optimization:
             raise MisconfigurationException(
@@ -283,7 +277,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             MisconfigurationException: the trainer has another setting, or the algorithm is unknown.
-
         """
         trainer = self.trainer
         for name, given, own in (
@@ -362,7 +355,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             FileNotFoundError: there is no such file.
             CheckpointError: the file is damaged, or no checkpoint.
             RuntimeError: parameters do not match.
-
         """
         return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
 

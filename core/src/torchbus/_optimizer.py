@@ -21,7 +21,6 @@ class LightningOptimizer:
         take_step: called with the optimizer and a closure when a step is asked for.
         toggle: called with the optimizer to switch off the gradients of all parameters but its own.
         untoggle: called with the optimizer to undo that.
-
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class LightningOptimizer:
 
         Raises:
             TypeError: the closure cannot be called.
-
         """
         if closure is not None and not callable(closure):
             raise TypeError(f"optimizer.step(closure={closure!r}): the closure must be a function without arguments.")
@@ -53,7 +51,6 @@ class LightningOptimizer:
 
         Args:
             sync_grad: whether ranks exchange gradients inside; no difference on one rank.
-
         """
         self._toggle(self)
         try:

@@ -29,7 +29,7 @@ class NoOptimizer(Optimizer):
     def __init__(self) -> None:
         super().__init__([torch.zeros(1)], {})
 
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]  # the base has overloads
+    def step(self, closure: Any = None) -> Any:
         """Only call the closure."""
         return closure() if closure is not None else None
 
@@ -52,7 +52,6 @@ def read_optimizers(returned: Any, automatic: bool) -> tuple[list[Optimizer], li
         KeyError: a dictionary without ``"optimizer"``.
         AttributeError: what should be a scheduler is none.
         RuntimeError: several optimizers in automatic optimization.
-
     """
     optimizers, schedulers, monitor = _split(returned)
     configs = [_read_scheduler(one, monitor, automatic) for one in schedulers]

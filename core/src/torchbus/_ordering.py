@@ -21,7 +21,6 @@ def order_names(names: Sequence[str], later: Mapping[str, Collection[str]]) -> l
 
     Raises:
         PluginOrderError: there is no such order; the message gives the cycle.
-
     """
     waiting_for: dict[str, set[str]] = {name: set() for name in names}
     for name in names:

@@ -51,7 +51,6 @@ class Enabled:
         source: what enabled it, such as ``"the script"`` or ``"default"``.
         policy: what happens when it raises, where the settings say so.
         is_named: whether the user chose the instance name.
-
     """
 
     name: str
@@ -95,7 +94,6 @@ class Enabler:
     Args:
         default_root_dir: given to plugins with a required setting ``save_dir`` that nobody sets.
         config: what the configuration file says; default: the nearest file is read.
-
     """
 
     default_root_dir: str
@@ -128,7 +126,6 @@ class Enabler:
 
         Returns:
             What was built, in the order asked for. Faults in settings are collected: see ``raise_faults``.
-
         """
         built = []
         for request in _as_list(requests):
@@ -289,7 +286,6 @@ def _load_by_import(wanted: str) -> Any:
 
     Raises:
         PluginLoadError: it is there and cannot be imported.
-
     """
     try:
         if wanted.endswith(".py"):

@@ -30,7 +30,6 @@ class Precision:
         precision: the name given to ``Trainer(precision=...)``.
         scaler: the gradient scaler of ``16-mixed``, else ``None``.
         is_plain: whether steps run as they are, with nothing to convert and no context around them.
-
     """
 
     is_plain = True
@@ -154,7 +153,6 @@ def make_precision(name: Any, device_type: str) -> Precision:
 
     Raises:
         ValueError: there is no such precision.
-
     """
     known: PrecisionName | None = _ALIASES.get(name, name if name in get_args(PrecisionName) else None)
     if known is None:

@@ -33,7 +33,6 @@ def seed_everything(seed: int | None = None, workers: bool = False, verbose: boo
 
     Raises:
         MisconfigurationException: the seed is no whole number in that range.
-
     """
     given: Any = os.environ.get(SEED_VARIABLE, 0) if seed is None else seed
     try:
@@ -59,7 +58,7 @@ def capture_rng() -> dict[str, Any]:
     if "numpy" in sys.modules:
         kind, keys, position, has_gauss, gauss = sys.modules["numpy"].random.get_state()
         state["numpy"] = (kind, keys.tolist(), int(position), int(has_gauss), float(gauss))
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 

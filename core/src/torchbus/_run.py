@@ -14,7 +14,7 @@ import torch
 from torchbus_hookspecs import events
 
 from ._adapters import overridden_methods
-from ._checkpoint import restore_before_setup, restore_training
+from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
 from ._checkpoint_io import sweep_leftovers
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
@@ -26,7 +26,7 @@ from ._state import RunningStage, TrainerFn, TrainerStatus
 if TYPE_CHECKING:
     from ._trainer import Trainer
 
-__all__ = ["check_entry", "guarded", "run"]
+__all__ = ["check_entry", "check_model", "fit_body", "guarded", "preempt", "run", "split_data"]
 
 T = TypeVar("T")
 
@@ -71,7 +71,6 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
         body: what runs in between.
         ckpt_path: the checkpoint to start from, as the user gave it.
         weights_only: whether only plain values may be unpickled from it.
-
     """
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
@@ -83,7 +82,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     bus.emitter(events.ConfigureModel)(trainer, module)
     trainer.metrics.clear()
 
-    trainer.ckpt_path = trainer.find_checkpoint(ckpt_path)
+    trainer.ckpt_path = find_checkpoint(trainer, ckpt_path)
     checkpoint = restore_before_setup(trainer, trainer.ckpt_path, weights_only) if trainer.ckpt_path else None
     trainer.precision_plugin.convert_module(module)
     trainer.model = trainer.strategy.setup_model(module)
@@ -177,6 +176,19 @@ def _tell_loggers(trainer: Trainer) -> None:
     bus.emitter(events.Save)()
 
 
+def preempt(trainer: Trainer) -> None:
+    """The process was asked to go: let plugins save, save, and exit with the status that a SIGTERM gives.
+
+    Raises:
+        SystemExit: always.
+    """
+    trainer.bus.emitter(events.Preempted)(trainer, trainer.lightning_module, int(signal.SIGTERM))
+    path = Path(trainer.default_root_dir) / "preempted.ckpt"
+    trainer.save_checkpoint(path)
+    trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 @contextmanager
 def _sigterm_noticed(trainer: Trainer) -> Iterator[None]:
     """Inside, SIGTERM only sets a flag, which the loop looks at between batches."""
@@ -202,7 +214,6 @@ def check_entry(trainer: Trainer) -> None:
 
     Raises:
         MisconfigurationException: so it is; the message says what to define.
-
     """
     module, fn = trainer.lightning_module, trainer.state.fn
     if fn == TrainerFn.FITTING:
@@ -265,7 +276,6 @@ def check_model(model: Any, method: str) -> None:
 
     Raises:
         TypeError: so it is.
-
     """
     inner = getattr(model, "_orig_mod", model)
     if not isinstance(inner, LightningModule):
@@ -282,7 +292,6 @@ def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[
     Raises:
         MisconfigurationException: both were given.
         TypeError: what was given as a datamodule is none.
-
     """
     if isinstance(loaders, LightningDataModule):
         loaders, datamodule = None, loaders

@@ -29,7 +29,6 @@ class ConfigFile:
         path: the file, or ``None`` when there is none.
         plugins: settings by instance name.
         enabled: what the file's ``enable`` list asks for.
-
     """
 
     path: Path | None
@@ -42,7 +41,6 @@ def read_config_file(start: Path | None = None) -> ConfigFile:
 
     Raises:
         MisconfigurationException: the file is not valid TOML (the message gives line and column) or has wrong tables.
-
     """
     folder = (start or Path.cwd()).resolve()
     for parent in (folder, *folder.parents):
@@ -88,7 +86,8 @@ def environment_settings(name: str, declaration: Callable[..., Any]) -> dict[str
     model = settings_model(declaration)
     reader = type(f"{name}Environment", (BaseSettings, model), {})
     try:
-        known = EnvSettingsSource(reader, env_prefix=prefix, env_prefix_target="all", env_nested_delimiter="__")()
+        source: Any = EnvSettingsSource(reader, env_prefix=prefix, env_prefix_target="all", env_nested_delimiter="__")
+        known: dict[str, Any] = source()
     except SettingsError as error:
         raise MisconfigurationException(
             f"{name}: an environment variable {prefix}... cannot be read: {error}."
@@ -118,7 +117,6 @@ def gather(
         declaration: its class or factory.
         script: what the script gave.
         config: the configuration file.
-
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}

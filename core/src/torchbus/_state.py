@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 __all__ = ["RunningStage", "TrainerFn", "TrainerState", "TrainerStatus"]
 
 
-class TrainerFn(str, Enum):
+class TrainerFn(StrEnum):
     """The entry point that was called."""
 
     FITTING = "fit"
@@ -17,7 +17,7 @@ class TrainerFn(str, Enum):
     PREDICTING = "predict"
 
 
-class RunningStage(str, Enum):
+class RunningStage(StrEnum):
     """What runs right now, which inside a fit may be validation."""
 
     TRAINING = "train"
@@ -27,7 +27,7 @@ class RunningStage(str, Enum):
     PREDICTING = "predict"
 
 
-class TrainerStatus(str, Enum):
+class TrainerStatus(StrEnum):
     """How the last entry point stands."""
 
     INITIALIZING = "initializing"
@@ -44,7 +44,6 @@ class TrainerState:
         fn: the entry point called last, or ``None``.
         stage: what runs right now, or ``None``.
         status: how the entry point stands.
-
     """
 
     fn: TrainerFn | None = None

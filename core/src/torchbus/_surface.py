@@ -13,41 +13,66 @@ from ._plugins import instance_name
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
 if TYPE_CHECKING:
-    import torch
+    from torchbus_hookspecs import Strategy
 
+    from ._bus import Bus
+    from ._loops.evaluation import EvaluationLoop
+    from ._loops.fit import FitLoop
+    from ._loops.prediction import PredictionLoop
+    from ._metrics import Metrics
     from ._module import LightningModule
-    from ._trainer import Trainer
+    from ._precision import Precision
+    from ._state import TrainerState
+    from ._wiring import Wiring
 
 __all__ = ["TrainerSurface"]
 
 
 class TrainerSurface:
-    """The properties of a trainer, with Lightning's names."""
+    """The properties of a trainer, with Lightning's names. What they read is set in ``Trainer.__init__``."""
+
+    accumulate_grad_batches: int
+    bus: Bus
+    fit_loop: FitLoop
+    limit_val_batches: int | float
+    max_epochs: int | None
+    max_steps: int
+    metrics: Metrics
+    num_sanity_val_steps: int | float
+    precision_plugin: Precision
+    predict_loop: PredictionLoop
+    state: TrainerState
+    strategy: Strategy
+    test_loop: EvaluationLoop
+    validate_loop: EvaluationLoop
+    wiring: Wiring
+    _default_root_dir: str
+    _lightning_module: LightningModule | None
 
     # ---- where it is ---------------------------------------------------------------------------------------------------
 
     @property
-    def current_epoch(self: Trainer) -> int:
+    def current_epoch(self) -> int:
         """Epochs completed."""
         return self.fit_loop.progress.epoch
 
     @property
-    def global_step(self: Trainer) -> int:
+    def global_step(self) -> int:
         """Optimizer steps taken over all epochs."""
         return self.fit_loop.progress.global_step
 
     @property
-    def is_last_batch(self: Trainer) -> bool:
+    def is_last_batch(self) -> bool:
         """Whether the training batch under way is the last of its epoch."""
         return self.fit_loop.progress.is_last_batch
 
     @property
-    def interrupted(self: Trainer) -> bool:
+    def interrupted(self) -> bool:
         """Whether the last run ended with an exception."""
         return self.state.status == TrainerStatus.INTERRUPTED
 
     @property
-    def estimated_stepping_batches(self: Trainer) -> int | float:
+    def estimated_stepping_batches(self) -> int | float:
         """How many optimizer steps a fit will take: for schedulers that need to know. Infinite if there is no limit."""
         if self.max_epochs == -1 and self.max_steps == -1:
             return float("inf")
@@ -63,10 +88,10 @@ class TrainerSurface:
 
     # ---- what runs -----------------------------------------------------------------------------------------------------
 
-    def _is_at(self: Trainer, *stages: RunningStage) -> bool:
+    def _is_at(self, *stages: RunningStage) -> bool:
         return self.state.stage in stages
 
-    def _go_to(self: Trainer, stage: RunningStage, active: bool) -> None:
+    def _go_to(self, stage: RunningStage, active: bool) -> None:
         if active:
             self.state.stage = stage
         elif self.state.stage == stage:
@@ -123,144 +148,144 @@ class TrainerSurface:
         return self._is_at(RunningStage.VALIDATING, RunningStage.TESTING, RunningStage.SANITY_CHECKING)
 
     @property
-    def lightning_module(self: Trainer) -> LightningModule:
+    def lightning_module(self) -> LightningModule:
         """The module of the run under way, or of the last one (``None`` before the first)."""
         return self._lightning_module  # type: ignore[return-value]  # None only before the first run
 
     # ---- metrics -------------------------------------------------------------------------------------------------------
 
     @property
-    def callback_metrics(self: Trainer) -> dict[str, Tensor]:
+    def callback_metrics(self) -> dict[str, Tensor]:
         """Metrics for callbacks, by name, with and without ``_step`` and ``_epoch``."""
         return self.metrics.callback_metrics
 
     @property
-    def logged_metrics(self: Trainer) -> dict[str, Tensor]:
+    def logged_metrics(self) -> dict[str, Tensor]:
         """Metrics as loggers see them, by name."""
         return self.metrics.logged_metrics
 
     @property
-    def progress_bar_metrics(self: Trainer) -> dict[str, float]:
+    def progress_bar_metrics(self) -> dict[str, float]:
         """Metrics for the progress bar, by name, as numbers."""
         return self.metrics.progress_bar_metrics
 
     # ---- plugins -------------------------------------------------------------------------------------------------------
 
     @property
-    def callbacks(self: Trainer) -> list[Callback]:
+    def callbacks(self) -> list[Callback]:
         """The callbacks in calling order. Changes to the list count from the next entry point on."""
         return self.wiring.callbacks
 
     @callbacks.setter
-    def callbacks(self: Trainer, callbacks: list[Callback]) -> None:
+    def callbacks(self, callbacks: list[Callback]) -> None:
         self.wiring.callbacks = list(callbacks)
         self.wiring.synchronise()
 
     @property
-    def checkpoint_callbacks(self: Trainer) -> list[Checkpoint]:
+    def checkpoint_callbacks(self) -> list[Checkpoint]:
         """The callbacks that write checkpoints."""
         return [one for one in self.callbacks if isinstance(one, Checkpoint)]
 
     @property
-    def checkpoint_callback(self: Trainer) -> Checkpoint | None:
+    def checkpoint_callback(self) -> Checkpoint | None:
         """The first callback that writes checkpoints."""
         return next(iter(self.checkpoint_callbacks), None)
 
     @property
-    def early_stopping_callbacks(self: Trainer) -> list[Callback]:
+    def early_stopping_callbacks(self) -> list[Callback]:
         """The callbacks that stop training early."""
         return [
             one for one in self.callbacks if any(instance_name(kind) == "early_stopping" for kind in type(one).__mro__)
         ]
 
     @property
-    def early_stopping_callback(self: Trainer) -> Callback | None:
+    def early_stopping_callback(self) -> Callback | None:
         """The first callback that stops training early."""
         return next(iter(self.early_stopping_callbacks), None)
 
     @property
-    def progress_bar_callback(self: Trainer) -> Callback | None:
+    def progress_bar_callback(self) -> Callback | None:
         """The progress bar."""
         return next((one for one in self.callbacks if isinstance(one, ProgressBar)), None)
 
     @property
-    def loggers(self: Trainer) -> list[Logger]:
+    def loggers(self) -> list[Logger]:
         """The loggers in calling order."""
         return self.wiring.loggers
 
     @loggers.setter
-    def loggers(self: Trainer, loggers: list[Logger] | None) -> None:
+    def loggers(self, loggers: list[Logger] | None) -> None:
         self.wiring.loggers = list(loggers or [])
         self.wiring.synchronise()
 
     @property
-    def logger(self: Trainer) -> Logger | None:
+    def logger(self) -> Logger | None:
         """The first logger."""
         return next(iter(self.loggers), None)
 
     @logger.setter
-    def logger(self: Trainer, logger: Logger | None) -> None:
+    def logger(self, logger: Logger | None) -> None:
         self.loggers = [logger] if logger is not None else []
 
     # ---- data ----------------------------------------------------------------------------------------------------------
 
     @property
-    def num_training_batches(self: Trainer) -> int | float:
+    def num_training_batches(self) -> int | float:
         """Batches of a training epoch; infinite before the loader is known, or if it has no length."""
         return self.fit_loop.max_batches
 
     @property
-    def num_val_batches(self: Trainer) -> list[int | float]:
+    def num_val_batches(self) -> list[int | float]:
         """Batches of a validation epoch, for each loader."""
         if self.state.fn == TrainerFn.VALIDATING:
             return self.validate_loop.max_batches
         return self.fit_loop.validation.max_batches
 
     @property
-    def num_sanity_val_batches(self: Trainer) -> list[int | float]:
+    def num_sanity_val_batches(self) -> list[int | float]:
         """Batches of the sanity check, for each loader."""
         return [min(self.num_sanity_val_steps, one) for one in self.fit_loop.validation.max_batches]
 
     @property
-    def num_test_batches(self: Trainer) -> list[int | float]:
+    def num_test_batches(self) -> list[int | float]:
         """Batches of a test epoch, for each loader."""
         return self.test_loop.max_batches
 
     @property
-    def num_predict_batches(self: Trainer) -> list[int | float]:
+    def num_predict_batches(self) -> list[int | float]:
         """Batches of a prediction, for each loader."""
         return self.predict_loop.max_batches
 
     @property
-    def train_dataloader(self: Trainer) -> Any:
+    def train_dataloader(self) -> Any:
         """The training loader or loaders, as given."""
         return getattr(self.fit_loop.loader, "iterables", self.fit_loop.loader)
 
     @property
-    def val_dataloaders(self: Trainer) -> Any:
+    def val_dataloaders(self) -> Any:
         """The validation loader or loaders, as given."""
         loop = self.validate_loop if self.state.fn == TrainerFn.VALIDATING else self.fit_loop.validation
         return getattr(loop.loader, "iterables", loop.loader)
 
     @property
-    def test_dataloaders(self: Trainer) -> Any:
+    def test_dataloaders(self) -> Any:
         """The test loader or loaders, as given."""
         return getattr(self.test_loop.loader, "iterables", self.test_loop.loader)
 
     @property
-    def predict_dataloaders(self: Trainer) -> Any:
+    def predict_dataloaders(self) -> Any:
         """The prediction loader or loaders, as given."""
         return getattr(self.predict_loop.loader, "iterables", self.predict_loop.loader)
 
     @property
-    def has_validation_loader(self: Trainer) -> bool:
+    def has_validation_loader(self) -> bool:
         """Whether a fit has a loader to validate on: given, or provided by datamodule, module or a plugin."""
         if self.fit_loop.validation.given is not None:
             return True
         return bool(self.bus.implementations("val_dataloader"))
 
     @property
-    def enable_validation(self: Trainer) -> bool:
+    def enable_validation(self) -> bool:
         """Whether a fit validates: there is a loader, a step, and no limit of zero."""
         if self._lightning_module is None or self.limit_val_batches == 0:
             return False
@@ -270,67 +295,66 @@ class TrainerSurface:
     # ---- devices -------------------------------------------------------------------------------------------------------
 
     @property
-    def global_rank(self: Trainer) -> int:
+    def global_rank(self) -> int:
         """The number of this process among all."""
         return self.strategy.global_rank
 
     @property
-    def local_rank(self: Trainer) -> int:
+    def local_rank(self) -> int:
         """The number of this process on its machine."""
         return self.strategy.local_rank
 
     @property
-    def node_rank(self: Trainer) -> int:
+    def node_rank(self) -> int:
         """The number of this machine."""
         return self.strategy.node_rank
 
     @property
-    def world_size(self: Trainer) -> int:
+    def world_size(self) -> int:
         """How many processes train together."""
         return self.strategy.world_size
 
     @property
-    def is_global_zero(self: Trainer) -> bool:
+    def is_global_zero(self) -> bool:
         """Whether this process writes files and prints."""
         return self.strategy.is_global_zero
 
     @property
-    def num_devices(self: Trainer) -> int:
+    def num_devices(self) -> int:
         """How many devices of this machine are used."""
         return len(self.strategy.parallel_devices)
 
     @property
-    def device_ids(self: Trainer) -> list[int]:
+    def device_ids(self) -> list[int]:
         """The numbers of these devices."""
-        devices: list[torch.device] = self.strategy.parallel_devices
-        return [index if one.index is None else one.index for index, one in enumerate(devices)]
+        return [getattr(one, "index", None) or index for index, one in enumerate(self.strategy.parallel_devices)]
 
     @property
-    def distributed_sampler_kwargs(self: Trainer) -> dict[str, Any] | None:
+    def distributed_sampler_kwargs(self) -> dict[str, Any] | None:
         """What a sampler needs to give each rank its part; ``None`` with one process."""
         if self.world_size == 1:
             return None
         return {"num_replicas": self.world_size, "rank": self.global_rank}
 
     @property
-    def precision(self: Trainer) -> str:
+    def precision(self) -> str:
         """The precision's name."""
         return self.precision_plugin.precision
 
     @property
-    def scaler(self: Trainer) -> Any:
+    def scaler(self) -> Any:
         """The gradient scaler of ``16-mixed``."""
         return self.precision_plugin.scaler
 
     # ---- folders -------------------------------------------------------------------------------------------------------
 
     @property
-    def default_root_dir(self: Trainer) -> str:
+    def default_root_dir(self) -> str:
         """Where files go if nothing else is said."""
         return self._default_root_dir
 
     @property
-    def log_dir(self: Trainer) -> str | None:
+    def log_dir(self) -> str | None:
         """The folder of the first logger's version, the same on every rank."""
         folder = self.default_root_dir if self.logger is None else self.logger.log_dir or self.logger.save_dir
         return self.strategy.broadcast(folder)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-from torchbus_hookspecs import Accelerator, Callback, Checkpoint, Logger, Strategy
-from torchbus_hookspecs.events import CheckpointCommitted, Event, Preempted, ValDataloader
+from torchbus_hookspecs import Accelerator, Checkpoint, Strategy
+from torchbus_hookspecs.events import CheckpointCommitted, Event
 from torchbus_hookspecs.settings import Duration, validated
 
 from . import _run
@@ -31,9 +31,8 @@ from ._arguments import (
 from ._bus import Bus, Subscription
 from ._checkpoint import dump
 from ._checkpoint_io import save_checkpoint
-from ._data.source import Stage
 from ._devices import choose_accelerator, choose_strategy
-from ._errors import MisconfigurationException, did_you_mean
+from ._errors import MisconfigurationException
 from ._loops.evaluation import EvaluationLoop
 from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
@@ -41,7 +40,7 @@ from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
 from ._precision import Precision, make_precision
 from ._report import fault_report, results_table
-from ._state import RunningStage, TrainerFn, TrainerState, TrainerStatus
+from ._state import TrainerFn, TrainerState, TrainerStatus
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
 from ._wiring import Wiring
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
 EPOCHS_WHEN_UNSAID = 1000
 
 
@@ -104,7 +104,6 @@ class Trainer(TrainerSurface):
         MisconfigurationException: arguments are wrong; the message lists all of them.
         TypeError: an argument is unknown, or ``gradient_clip_val`` is no number.
         ValueError: the accelerator, the strategy or the precision is unknown.
-
     """
 
     def __init__(
@@ -225,7 +224,7 @@ class Trainer(TrainerSurface):
         self.metrics = (DroppedMetrics if barebones else Metrics)(self.bus.scope)
         if self.strategy.world_size > 1:
             self.metrics.synchronise = lambda value, how: self.strategy.reduce(value, reduce_op=how)
-        self.fit_loop = FitLoop(self)
+        self.fit_loop = FitLoop(self, lambda: _run.preempt(self))
         self.validate_loop = EvaluationLoop(self, "validation")
         self.test_loop = EvaluationLoop(self, "test")
         self.predict_loop = PredictionLoop(self)
@@ -280,7 +279,6 @@ class Trainer(TrainerSurface):
             datamodule: where loaders come from.
             ckpt_path: a checkpoint to go on from: a path, ``"best"`` or ``"last"``.
             weights_only: whether only plain values may be unpickled from it; default: yes.
-
         """
         _run.check_model(model, "fit")
         self._begin(TrainerFn.FITTING, model)
@@ -303,7 +301,7 @@ class Trainer(TrainerSurface):
         verbose: bool = True,
         datamodule: LightningDataModule | None = None,
         weights_only: bool | None = None,
-    ) -> list[Mapping[str, float]]:
+    ) -> list[dict[str, float]]:
         """Run one validation epoch; return what was logged, one dictionary for each loader.
 
         Args:
@@ -313,7 +311,6 @@ class Trainer(TrainerSurface):
             verbose: whether results are printed.
             datamodule: where loaders come from.
             weights_only: whether only plain values may be unpickled from it; default: yes.
-
         """
         return self._evaluate(
             TrainerFn.VALIDATING, self.validate_loop, model, dataloaders, ckpt_path, verbose, datamodule, weights_only
@@ -327,7 +324,7 @@ class Trainer(TrainerSurface):
         verbose: bool = True,
         datamodule: LightningDataModule | None = None,
         weights_only: bool | None = None,
-    ) -> list[Mapping[str, float]]:
+    ) -> list[dict[str, float]]:
         """Run one test epoch; see ``validate``."""
         return self._evaluate(
             TrainerFn.TESTING, self.test_loop, model, dataloaders, ckpt_path, verbose, datamodule, weights_only
@@ -351,7 +348,6 @@ class Trainer(TrainerSurface):
             return_predictions: whether predictions are kept and returned; default: yes.
             ckpt_path: a checkpoint to load first: a path, ``"best"`` or ``"last"``.
             weights_only: whether only plain values may be unpickled from it; default: yes.
-
         """
         loop = self.predict_loop
 
@@ -373,12 +369,12 @@ class Trainer(TrainerSurface):
         verbose: bool,
         datamodule: LightningDataModule | None,
         weights_only: bool | None,
-    ) -> list[Mapping[str, float]]:
+    ) -> list[dict[str, float]]:
         def prepare(given: Any) -> None:
             loop.given, loop.verbose, loop.inference_mode = given, verbose, self.inference_mode
             loop.begin_entry()
 
-        return self._enter(fn, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run)  # type: ignore[return-value]  # a list of dict is one of Mapping
+        return self._enter(fn, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run)
 
     def _enter(
         self,
@@ -455,7 +451,6 @@ class Trainer(TrainerSurface):
         Raises:
             AttributeError: there is no module yet.
             CheckpointError: the file could not be written; an old one is untouched.
-
         """
         if self._lightning_module is None:
             raise AttributeError("There is nothing to save yet: pass a module to fit, validate, test or predict first.")
@@ -464,49 +459,6 @@ class Trainer(TrainerSurface):
             save_checkpoint(checkpoint, Path(filepath))
         self.strategy.barrier("save_checkpoint")
         self.bus.emitter(CheckpointCommitted)(self, self.lightning_module, str(filepath), bool(weights_only))
-
-    def find_checkpoint(self, wanted: Any) -> str | None:
-        """The path that ``ckpt_path`` means.
-
-        Raises:
-            ValueError: there is no best checkpoint.
-
-        """
-        if wanted is None:
-            return None
-        if wanted not in ("best", "last"):
-            return os.fspath(wanted)
-        callback: Any = self.checkpoint_callback
-        if wanted == "last":
-            candidates = [getattr(one, "last_model_path", "") for one in self.checkpoint_callbacks]
-            found = [one for one in candidates if one and os.path.exists(one)]
-            if not found:
-                warnings.warn(
-                    "ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5
-                )
-                return None
-            return max(found, key=os.path.getmtime)
-        if callback is None:
-            raise ValueError("ckpt_path='best': no checkpoint callback is there to know the best. To fix: enable one.")
-        best = getattr(callback, "best_model_path", "")
-        if not best:
-            raise ValueError(
-                "ckpt_path='best': no checkpoint was saved yet. To fix: fit first, with a checkpoint callback that saves."
-            )
-        return str(best)
-
-    def preempt(self) -> None:
-        """The process was asked to go: let plugins save, save, and exit with status 143.
-
-        Raises:
-            SystemExit: always.
-
-        """
-        self.bus.emitter(Preempted)(self, self.lightning_module, 15)
-        path = Path(self.default_root_dir) / "preempted.ckpt"
-        self.save_checkpoint(path)
-        print(f"SIGTERM: saved {path}; go on with ckpt_path={str(path)!r}.")  # noqa: T201  # the user's way back
-        raise SystemExit(143)
 
     # ---- events --------------------------------------------------------------------------------------------------------
 
@@ -550,12 +502,6 @@ class Trainer(TrainerSurface):
         """Inside, new modules are made on this trainer's device."""
         device = self.strategy.root_device
         return torch.device(device) if not empty_init else nullcontext()
-
-
-T = TypeVar("T")
-_Tensor = Tensor
-_Stage = Stage
-_Unused = (Callback, Checkpoint, Logger, RunningStage, ValDataloader, did_you_mean)
 
 
 def _default(value: Any, default: Any) -> Any:

@@ -33,7 +33,6 @@ class LRSchedulerConfig:
         reduce_on_plateau: whether it is given a metric.
         monitor: that metric's name.
         strict: whether a missing metric is an error rather than a warning.
-
     """
 
     scheduler: LRScheduler | Any

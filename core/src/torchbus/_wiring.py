@@ -15,6 +15,7 @@ from ._adapters import OPTIONS, Shape
 from ._bus import Bus
 from ._checkpoint import state_key
 from ._datamodule import DATAMODULE_SHAPE
+from ._discovery import DEFAULTS
 from ._errors import MisconfigurationException
 from ._module import MODULE_SHAPE
 from ._plugins import Enabled, Enabler, instance_name
@@ -22,15 +23,7 @@ from ._plugins import Enabled, Enabler, instance_name
 if TYPE_CHECKING:
     from ._trainer import Trainer
 
-__all__ = ["DEFAULTS", "Wiring"]
-
-DEFAULTS = {
-    "progress_bar": ("rich_progress_bar",),
-    "checkpoint": ("model_checkpoint",),
-    "summary": ("rich_model_summary", "model_summary"),
-    "logger": ("tensorboard", "csv"),
-}
-"""What a trainer uses when nothing else is said: the first of these that is installed."""
+__all__ = ["Wiring"]
 
 
 class Wiring:
@@ -40,7 +33,6 @@ class Wiring:
         callbacks: callbacks in calling order; checkpoints are last.
         loggers: loggers in calling order.
         others: modules and objects of hookimpls.
-
     """
 
     def __init__(self, trainer: Trainer, bus: Bus, enabler: Enabler) -> None:
@@ -63,7 +55,6 @@ class Wiring:
 
         Raises:
             MisconfigurationException: settings are wrong, or a default is refused and given at once.
-
         """
         enabler = self.enabler
         requests = [*_listed(callbacks), *_listed(plugins)]

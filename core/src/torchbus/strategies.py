@@ -20,7 +20,6 @@ class SingleDeviceStrategy(Strategy):
 
     Raises:
         MisconfigurationException: several devices were asked for.
-
     """
 
     def __init__(self, accelerator: Accelerator, devices: list[torch.device]) -> None:

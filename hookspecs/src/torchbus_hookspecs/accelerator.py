@@ -22,7 +22,6 @@ class Accelerator(ABC):
 
         Raises:
             MisconfigurationException: the request cannot be met; the message says what is there.
-
         """
 
     @staticmethod

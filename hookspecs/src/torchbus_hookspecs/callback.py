@@ -30,7 +30,6 @@ class Callback:
             after three failures, unregisters the callback while the run goes on.
         before: instance names of plugins that must run after this one, in every hook; absent names are ignored.
         after: instance names of plugins that must run before this one, in every hook; absent names are ignored.
-
     """
 
     on_failure: ClassVar[FailurePolicy] = "raise"

@@ -29,7 +29,6 @@ class Fault:
         problem: what is wrong and what is expected, as a clause that can follow the field's name.
         value: the refused value (``None`` when the setting is unknown or missing).
         source: where the value was read, such as ``"the script"`` or an environment variable's name.
-
     """
 
     field: str
@@ -47,7 +46,6 @@ class MisconfigurationException(TorchbusError):
     Attributes:
         plugin: the plugin or class concerned, or ``None``.
         faults: every wrong setting that was found, when settings were checked.
-
     """
 
     def __init__(self, message: str = "", *, plugin: str | None = None, faults: Iterable[Fault] = ()) -> None:

@@ -30,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 hookspec = pluggy.HookspecMarker(PROJECT)
 
 
-class HookimplMarker(pluggy.HookimplMarker):
+class HookimplMarker:
     """pluggy's marker with three more options, all about who runs when and where.
 
     Args (beside pluggy's own):
@@ -39,7 +39,10 @@ class HookimplMarker(pluggy.HookimplMarker):
         ranks: ``"all"`` (default), or ``"zero"`` to run on global rank zero only.
     """
 
-    @overload  # type: ignore[override]  # pluggy's overloads are narrower: they know none of our options
+    def __init__(self, project: str) -> None:
+        self._marker = pluggy.HookimplMarker(project)
+
+    @overload
     def __call__(self, function: F) -> F: ...
     @overload
     def __call__(
@@ -70,13 +73,12 @@ class HookimplMarker(pluggy.HookimplMarker):
         after: Iterable[str] = (),
         ranks: Literal["all", "zero"] = "all",
     ) -> F | Callable[[F], F]:
+        """Mark a function, or make a decorator that does; see the class for the options."""
         if ranks not in ("all", "zero"):
             raise ValueError(f"hookimpl(ranks={ranks!r}): expected 'all' or 'zero'.")
 
         def mark(target: F) -> F:
-            marker = super(HookimplMarker, self).__call__(
-                None, hookwrapper, optionalhook, tryfirst, trylast, specname, wrapper
-            )
+            marker = self._marker(None, hookwrapper, optionalhook, tryfirst, trylast, specname, wrapper)
             marked: F = marker(target)
             options = getattr(marked, f"{PROJECT}_impl")
             options.update(before=_names("before", before), after=_names("after", after), ranks=ranks)

@@ -61,7 +61,6 @@ def early_advice(plugin: str, monitor: str, logged: Collection[str]) -> str | No
         plugin: who says so, in messages.
         monitor: the name that was set.
         logged: the names logged so far.
-
     """
     if monitor in logged or any(_base(name) == _base(monitor) for name in logged):
         return None
@@ -84,7 +83,6 @@ def look_early(plugin: str, monitor: str, trainer: Trainer) -> bool:
     Returns:
         Whether the matter is settled. It is not after a sanity check that shows neither the metric nor a near match,
         since the metric may be one of training.
-
     """
     # read on every rank, as reducing metrics may take all of them
     logged = trainer.callback_metrics
@@ -102,7 +100,6 @@ def not_logged(plugin: str, monitor: str, logged: Collection[str], remedy: str) 
         monitor: the name that was set.
         logged: the names logged so far; all of them are listed, up to 20.
         remedy: what to do other than to log it or to correct the name, such as ``"set `strict=False`"``; may be empty.
-
     """
     names = [f"`{name}`" for name in sorted(logged)]
     if len(names) > _LISTED:

@@ -16,7 +16,6 @@ class Profiler(ABC):
     Args:
         dirpath: the folder for reports; default: the logger's folder.
         filename: the report's name without suffix; ``None`` prints to the terminal.
-
     """
 
     def __init__(self, dirpath: str | Path | None = None, filename: str | None = None) -> None:

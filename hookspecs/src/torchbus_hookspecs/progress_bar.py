@@ -41,7 +41,7 @@ class ProgressBar(Callback):
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print without harm to the bar. Override it where the bar and ``print`` would get in each other's way."""
-        print(*args, **kwargs)
+        print(*args, **kwargs)  # noqa: T201  # what the user asked for
 
     @property
     def trainer(self) -> Trainer:
@@ -49,7 +49,6 @@ class ProgressBar(Callback):
 
         Raises:
             RuntimeError: there was no run yet.
-
         """
         if self._trainer is None:
             raise RuntimeError(f"{type(self).__name__} has no trainer yet: give it to a Trainer and start a run.")

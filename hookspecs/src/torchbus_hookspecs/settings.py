@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -75,11 +76,12 @@ def settings_model(cls: Callable[..., Any]) -> type[BaseModel]:
 
     Unknown fields are refused, unless the signature has ``**kwargs``. Parameters without annotation accept anything.
     """
-    init = getattr(cls.__init__, "__wrapped__", cls.__init__) if isinstance(cls, type) else cls
+    init: Any = inspect.unwrap(cls.__init__) if isinstance(cls, type) else cls  # type: ignore[misc]  # only looked at
     names = {**vars(sys.modules[init.__module__]), cls.__name__: cls} if hasattr(init, "__module__") else {}
     fields: dict[str, Any] = {}
     open_ended = False
-    parameters = list(inspect.signature(init).parameters.values())
+    # object's own takes nothing, whatever its signature says
+    parameters = [] if init is object.__init__ else list(inspect.signature(init).parameters.values())
     for parameter in parameters[1:] if isinstance(cls, type) else parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             open_ended = True
@@ -92,10 +94,11 @@ def settings_model(cls: Callable[..., Any]) -> type[BaseModel]:
     config = ConfigDict(arbitrary_types_allowed=True, extra="allow" if open_ended else "forbid")
     title = f"{cls.__name__}Settings"
     try:
-        return create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **fields)
+        model: type[BaseModel] = create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **fields)
     except PydanticUserError:  # a type that pydantic cannot check, such as a function's own class
-        unchecked = {name: (Any, info) for name, (_, info) in fields.items()}
-        return create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **unchecked)
+        unchecked: dict[str, Any] = {name: (Any, info) for name, (_, info) in fields.items()}
+        model = create_model(title, __config__=config, __doc__=inspect.getdoc(cls), **unchecked)
+    return model
 
 
 def _names_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -114,7 +117,14 @@ class Setting:
 
 
 def _type_text(annotation: Any) -> str:
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if annotation is type(None):
+        return "None"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:  # what pydantic does with it is no part of the type
+        return _type_text(arguments[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type_text, arguments))
+    text = annotation.__name__ if isinstance(annotation, type) and not arguments else str(annotation)
     return re.sub(r"\b(?:typing|collections\.abc|datetime|pathlib|torchbus_hookspecs\.\w+)\.", "", text)
 
 
@@ -152,7 +162,6 @@ def check_settings(
     Returns:
         The settings as they should be passed on (converted where the declaration asks for it; defaults are left out),
         and every fault found. The settings are only good when there is no fault.
-
     """
     model = settings_model(cls)
     known = _names_of(model)
@@ -238,5 +247,5 @@ def validated(cls: type[T]) -> type[T]:
                 named = value
         original(self, *positional, **values, **named)
 
-    cls.__init__ = checked_init  # type: ignore[method-assign]  # the decorator's very purpose
+    setattr(cls, "__init__", checked_init)  # noqa: B010  # the decorator's very purpose, which type checkers forbid
     return cls

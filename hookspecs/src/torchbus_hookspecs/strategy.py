@@ -21,7 +21,6 @@ class Strategy:
     Args:
         accelerator: the accelerator that makes the device ready.
         devices: the devices of this machine; this process uses ``devices[local_rank]``.
-
     """
 
     def __init__(self, accelerator: Accelerator, devices: list[device]) -> None:

@@ -25,7 +25,7 @@ SCORES = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), mi
 class OneProcess:
     """The strategy of a run without other processes."""
 
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         return decision
 
 
@@ -224,7 +224,7 @@ def test_a_fresh_state_has_the_keys_of_lightning() -> None:
 
 def test_one_rank_that_wants_to_stop_stops_all() -> None:
     class AnotherWantsTo(OneProcess):
-        def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002
+        def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
             assert not all
             return True
 

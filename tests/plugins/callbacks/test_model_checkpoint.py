@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_training(
 class OneProcess:
     """The strategy of a run without other processes."""
 
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002  # Lightning's name
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         return decision
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:

@@ -28,7 +28,6 @@ class CombinedLoader(Iterable[Any]):
 
     Raises:
         ValueError: the mode is unknown.
-
     """
 
     def __init__(self, iterables: Any, mode: CombinationMode = "min_size") -> None:

@@ -28,7 +28,6 @@ class Fetcher:
     Attributes:
         fetched: batches given out in this pass.
         done: whether the batch given out last is the last of this pass.
-
     """
 
     def __init__(self, loader: Any, limit: int | float = float("inf")) -> None:

@@ -31,7 +31,6 @@ def limited_length(length: int | float, limit: int | float, name: str) -> int | 
 
     Raises:
         MisconfigurationException: a fraction of an unknown length, or one that leaves nothing of something.
-
     """
     if limit == 0 or length == 0:
         return 0

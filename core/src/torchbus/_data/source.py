@@ -27,7 +27,6 @@ def request_loader(trainer: Trainer, stage: Stage, given: Any) -> Any:
     Raises:
         MisconfigurationException: there are none.
         TypeError: what there is cannot be iterated over.
-
     """
     loader = given
     if loader is None:
@@ -69,4 +68,4 @@ def without_shuffling(loader: Any) -> Any:
     if isinstance(loader, CombinedLoader):
         loader.flattened = [replace(one) if isinstance(one, DataLoader) else one for one in loader.flattened]
         return loader
-    return map_tensors(loader, replace, leaf=DataLoader)
+    return map_tensors(loader, replace, leaf=lambda one: isinstance(one, DataLoader))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,17 +14,15 @@ __all__ = ["convert_floats", "map_tensors", "move_data_to_device"]
 T = TypeVar("T")
 
 
-@runtime_checkable
-class _Movable(Protocol):
-    def to(self, *args: Any, **kwargs: Any) -> Any: ...
+def map_tensors(data: Any, change: Callable[[Any], Any], leaf: Callable[[Any], bool] = torch.is_tensor) -> Any:
+    """Rebuild nested lists, tuples, mappings and dataclasses with ``change`` applied to each ``leaf``.
 
-
-def map_tensors(data: Any, change: Callable[[Any], Any], leaf: type | tuple[type, ...] = Tensor) -> Any:
-    """Rebuild nested lists, tuples, mappings and dataclasses with ``change`` applied to every ``leaf``.
-
-    Containers without a leaf keep their identity; other values are kept as they are.
+    Args:
+        data: the nested data; values that are neither container nor leaf are kept as they are.
+        change: what to do with a leaf.
+        leaf: tells what a leaf is; default: a tensor.
     """
-    if isinstance(data, leaf):
+    if leaf(data):
         return change(data)
     kind = type(data)
     if kind is list:
@@ -38,7 +36,7 @@ def map_tensors(data: Any, change: Callable[[Any], Any], leaf: type | tuple[type
             return changed
         if hasattr(data, "default_factory"):
             return kind(data.default_factory, changed)
-        return kind(changed)  # type: ignore[call-arg]  # a mapping's own constructor
+        return kind(changed)
     if isinstance(data, list):
         return kind([map_tensors(item, change, leaf) for item in data])
     if is_dataclass(data) and not isinstance(data, type):
@@ -53,6 +51,13 @@ def move_data_to_device(batch: T, device: torch.device) -> T:
 
     Copies from pinned memory to a GPU do not wait.
     """
+    if device.type == "cpu" and type(batch) in (list, tuple):
+        # the usual batch, without looking into every item twice
+        for item in batch:  # type: ignore[attr-defined]  # a list or a tuple
+            if type(item) is not Tensor or item.device != device:
+                break
+        else:
+            return batch
     non_blocking = device.type not in ("cpu", "mps")
 
     def move(one: Any) -> Any:
@@ -60,8 +65,12 @@ def move_data_to_device(batch: T, device: torch.device) -> T:
         # some libraries move in place and return nothing
         return one if moved is None else moved
 
-    moved: T = map_tensors(batch, move, leaf=(Tensor, _Movable))
+    moved: T = map_tensors(batch, move, leaf=_is_movable)
     return moved
+
+
+def _is_movable(one: Any) -> bool:
+    return isinstance(one, Tensor) or callable(getattr(one, "to", None))
 
 
 def convert_floats(batch: T, dtype: torch.dtype) -> T:

@@ -47,7 +47,6 @@ class EvaluationLoop:
         max_batches: batches to run, of each loader.
         is_sanity_check: whether only a few batches are run, to check the code.
         verbose: whether results are printed.
-
     """
 
     def __init__(self, trainer: Trainer, stage: Literal["validation", "test"]) -> None:
@@ -228,7 +227,6 @@ def check_index_argument(module: nn.Module, stage: str, several: bool) -> None:
 
     Raises:
         RuntimeError: so it is.
-
     """
     for name in (f"{stage}_step", f"on_{stage}_batch_start", f"on_{stage}_batch_end"):
         parameters = inspect.signature(getattr(module, name)).parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import (
@@ -41,17 +42,21 @@ INFINITY = float("inf")
 class FitLoop:
     """Trains for epochs of batches, and validates when it is time.
 
+    Args:
+        trainer: the trainer.
+        when_preempted: called between batches once the process was asked to go.
+
     Attributes:
         progress: where the run is.
         max_batches: batches of an epoch; may be infinite.
         loader: what is trained on, as given.
-
     """
 
     optimization: Optimization
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, when_preempted: Callable[[], None]) -> None:
         self.trainer = trainer
+        self.when_preempted = when_preempted
         self.progress = FitProgress()
         self.results = Results(training=True)
         self.validation = EvaluationLoop(trainer, "validation")
@@ -76,7 +81,7 @@ class FitLoop:
         self._bind()
         assert self.fetcher is not None  # setup_data made it
         self._start_fetching(self.fetcher)
-        if self._is_validated_epoch() and self.validation.loader is None:
+        if self._validates_in_this_epoch() and self.validation.loader is None:
             self.validation.setup_data()
         self.progress.epoch = self.progress.epochs_processed
         self.train_start(trainer, trainer.lightning_module)
@@ -89,71 +94,69 @@ class FitLoop:
     def run_epoch(self, fetcher: Fetcher) -> None:
         """One epoch, or the rest of one that was interrupted."""
         trainer, module, progress = self.trainer, self.trainer.lightning_module, self.progress
-        if self._is_resuming:
-            self._is_resuming = False
-            if progress.phase in ("validation", "after_validation"):
-                self.finish_batch(fetcher, validate=progress.phase == "validation")
-        else:
+        is_resuming, self._is_resuming = self._is_resuming, False
+        if not is_resuming:
             progress.begin_epoch()
             progress.phase = "epoch_start"
-            self._reload(fetcher)
-            fetcher = self.fetcher or fetcher
+            fetcher = self._reloaded(fetcher)
             _set_epoch(self.loader, progress.epoch)
             self.train_epoch_start(trainer, module)
             if progress.epoch > self._first_epoch:
                 fetcher.start()
+        self._prepare_epoch()
+        if progress.phase in ("validation", "after_validation"):
+            self.finish_batch(self.is_accumulating(), validate=progress.phase == "validation")
         progress.phase = "batch"
-        self.optimization.prepare_epoch()
-        while not self._epoch_is_over() and self.run_batch(fetcher):
-            if not fetcher.done:
-                continue
+        while not self._is_epoch_over() and self.run_batch(fetcher):
+            continue
         self.end_epoch()
 
     def run_batch(self, fetcher: Fetcher) -> bool:
         """One batch; tell whether the epoch goes on."""
-        trainer, module, progress, metrics = self.trainer, self.trainer.lightning_module, self.progress, self.metrics
+        trainer, module, progress, results = self.trainer, self.module, self.progress, self.results
         batch = next(fetcher, _NOTHING)
         if batch is _NOTHING:
             return False
         progress.is_last_batch = fetcher.done
         batch = self.transfer(batch, 0)
         batch_idx = progress.batches_ready
-        progress.batches_ready += 1
+        progress.batches_ready = batch_idx + 1
         progress.total_batches += 1
-        metrics.begin_batch(batch)
+        results.batch, results.batch_size, results.in_batches = batch, None, True
+        is_last = fetcher.done or batch_idx + 1 >= self.max_batches
+        is_accumulating = self.accumulate > 1 and (batch_idx + 1) % self.accumulate != 0 and not is_last
 
         answers = self.train_batch_start(trainer, module, batch, batch_idx)
         if answers and -1 in answers:
             progress.batches_done += 1
             self.schedulers.update("epoch", plateau=False)
             return False
-        outputs = self.optimization.run(batch, batch_idx, self.is_accumulating())
+        outputs = self.optimization.run(batch, batch_idx, is_accumulating)
         if self.schedulers.configs:
-            self._step_schedulers(plateau=False)
+            self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
         progress.phase = "validation"
         self.train_batch_end(trainer, module, outputs, batch, batch_idx)
-        if self.has_loggers and not (self.is_accumulating() and module.automatic_optimization) and self.output.is_due():
-            self.output.send(metrics.collect())
-
-        self.finish_batch(fetcher, validate=True)
+        if self.has_loggers and not (is_accumulating and module.automatic_optimization) and self.output.is_due():
+            self.output.send(self.metrics.collect())
+        self.finish_batch(is_accumulating, validate=True)
         return True
 
-    def finish_batch(self, fetcher: Fetcher, validate: bool) -> None:
+    def finish_batch(self, is_accumulating: bool, validate: bool) -> None:
         """What follows a batch: validation when it is time, schedulers that follow a metric, the loggers' step."""
         trainer, progress = self.trainer, self.progress
-        if validate and self._is_time_to_validate(fetcher):
-            self._validate()
+        if validate and self.is_validated_epoch and self._is_time_to_validate():
+            self._validate(is_accumulating)
         progress.phase = "after_validation"
-        if self.schedulers.configs and not self.is_accumulating():
-            self.schedulers.update("step", plateau=True)
-        if not self.is_accumulating():
+        if not is_accumulating:
+            if self.schedulers.configs:
+                self.schedulers.update("step", plateau=True)
             progress.batches_stepped += 1
+        progress.phase = "batch"
         if trainer.should_stop:
             self.output.save()
-        progress.phase = "batch"
         if trainer.received_sigterm:
-            trainer.preempt()
+            self.when_preempted()
 
     def end_epoch(self) -> None:
         """Close an epoch: its hooks, its metrics, its schedulers."""
@@ -177,7 +180,7 @@ class FitLoop:
         progress.epoch = progress.epochs_processed
         progress.phase = "idle"
         if self.trainer.received_sigterm:
-            self.trainer.preempt()
+            self.when_preempted()
 
     # ---- preparation -----------------------------------------------------------------------------------------------------
 
@@ -196,6 +199,7 @@ class FitLoop:
         self.schedulers = Schedulers(trainer)
         self.output = LoggerOutput(trainer)
         self.has_loggers = self.output.is_wanted()
+        self.module = trainer.lightning_module
         self.metrics = trainer.metrics
         self.metrics.results = self.results
         self.results.reset()
@@ -206,7 +210,6 @@ class FitLoop:
         Raises:
             ValueError: ``val_check_interval`` is longer than an epoch.
             MisconfigurationException: there is no loader, or a limit does not fit it.
-
         """
         trainer = self.trainer
         if self._is_loaded and not self._is_reload_due():
@@ -235,10 +238,19 @@ class FitLoop:
         every = self.trainer.reload_dataloaders_every_n_epochs
         return bool(every) and self.progress.epoch - self._last_reload >= every
 
-    def _reload(self, fetcher: Fetcher) -> None:
+    def _reloaded(self, fetcher: Fetcher) -> Fetcher:
+        """The fetcher to go on with: another one when it is time for fresh loaders."""
         self.setup_data()
-        if self.fetcher is not fetcher and self.progress.epoch <= self._first_epoch and self.fetcher is not None:
+        assert self.fetcher is not None  # setup_data made it
+        if self.fetcher is not fetcher and self.progress.epoch <= self._first_epoch:
             self.fetcher.start()
+        return self.fetcher
+
+    def _prepare_epoch(self) -> None:
+        """Decide what holds for every batch of the coming epoch."""
+        self.accumulate = self.trainer.accumulate_grad_batches
+        self.is_validated_epoch = self._validates_in_this_epoch()
+        self.optimization.prepare_epoch()
 
     # ---- going on where a checkpoint ended -----------------------------------------------------------------------------
 
@@ -317,19 +329,20 @@ class FitLoop:
         max_steps = self.trainer.max_steps
         return max_steps != -1 and self.progress.global_step >= max_steps
 
-    def _epoch_is_over(self) -> bool:
-        if self.is_epoch_through() or self._is_at_max_steps():
+    def _is_epoch_over(self) -> bool:
+        trainer, progress = self.trainer, self.progress
+        if progress.is_last_batch or progress.batches_ready >= self.max_batches:
             return True
-        return bool(self.trainer.should_stop) and self.can_stop_early
+        if progress.global_step >= trainer.max_steps != -1:
+            return True
+        return trainer.should_stop and self.can_stop_early
 
-    def _is_validated_epoch(self) -> bool:
+    def _validates_in_this_epoch(self) -> bool:
         every = self.trainer.check_val_every_n_epoch
         return self.trainer.enable_validation and (every is None or (self.progress.epoch + 1) % every == 0)
 
-    def _is_time_to_validate(self, fetcher: Fetcher) -> bool:
+    def _is_time_to_validate(self) -> bool:
         trainer, progress = self.trainer, self.progress
-        if not self._is_validated_epoch():
-            return False
         if progress.is_last_batch and self.val_check_batch == INFINITY:
             return True
         if trainer.should_stop and self.can_stop_early:
@@ -343,15 +356,15 @@ class FitLoop:
 
     # ---- parts of a batch ------------------------------------------------------------------------------------------------
 
-    def _step_schedulers(self, plateau: bool) -> None:
-        if not self.is_accumulating():
-            self.schedulers.update("step", plateau)
-        if self.is_epoch_through():
-            self.schedulers.update("epoch", plateau)
+    def _step_schedulers(self, is_accumulating: bool, is_last: bool) -> None:
+        if not is_accumulating:
+            self.schedulers.update("step", plateau=False)
+        if is_last:
+            self.schedulers.update("epoch", plateau=False)
 
-    def _validate(self) -> None:
+    def _validate(self, is_accumulating: bool) -> None:
         trainer = self.trainer
-        if not self.is_accumulating():
+        if not is_accumulating:
             # gradients are of no use to validation, and take memory
             trainer.bus.emitter(ValidationModelZeroGrad)(trainer, trainer.lightning_module)
         trainer.state.stage = RunningStage.VALIDATING

@@ -35,7 +35,6 @@ class LoggerOutput:
         Args:
             metrics: tensors of one element, by name.
             step: their step; default: a metric named ``step``, else the batches that stepped (and the epoch is added).
-
         """
         trainer = self.trainer
         if not metrics or not self.is_wanted():

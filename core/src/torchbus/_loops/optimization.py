@@ -83,7 +83,7 @@ class Optimization:
             self.progress.global_step += 1
         else:
             trainer = self.trainer
-            self.optimizer_step(trainer, self.module, trainer.current_epoch, batch_idx, self.optimizer, self._closure)
+            self.optimizer_step(trainer, self.module, self.progress.epoch, batch_idx, self.optimizer, self._closure)
             self.progress.global_step += 1
         self.batch = None
         return self.outputs
@@ -97,7 +97,7 @@ class Optimization:
         if self.optimizer is not None and (self.accumulate == 1 or batch_idx % self.accumulate == 0):
             optimizer = self.optimizer.optimizer
             self.before_zero_grad(trainer, module, optimizer)
-            self.optimizer_zero_grad(trainer, module, trainer.current_epoch, batch_idx, optimizer)
+            self.optimizer_zero_grad(trainer, module, self.progress.epoch, batch_idx, optimizer)
         if loss is not None:
             self.run_backward(loss, (), {})
         return loss
@@ -137,7 +137,8 @@ class Optimization:
 
         def compute_gradients() -> Any:
             result = closure()
-            self.precision.unscale(optimizer)
+            if self.precision.scaler is not None:
+                self.precision.unscale(optimizer)
             self.before_optimizer_step(trainer, module, optimizer)
             value, algorithm = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
             self.clip_gradients(trainer, module, optimizer, value, algorithm)
@@ -166,7 +167,8 @@ class Optimization:
 
         def compute_gradients() -> Any:
             result = closure()
-            self.precision.unscale(optimizer)
+            if self.precision.scaler is not None:
+                self.precision.unscale(optimizer)
             self.before_optimizer_step(self.trainer, self.module, optimizer)
             return result
 

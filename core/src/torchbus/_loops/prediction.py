@@ -25,7 +25,6 @@ class PredictionLoop:
         return_predictions: whether predictions are kept and returned.
         predictions: those of the run under way (or the last one), a list for each loader.
         batch_indices: for each loader and batch, which samples it holds, where the loader tells.
-
     """
 
     def __init__(self, trainer: Trainer) -> None:

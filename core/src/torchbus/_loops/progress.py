@@ -25,7 +25,6 @@ class FitProgress:
         batches_stepped: batches that ended an accumulation window, over all epochs: the step axis of loggers.
         is_last_batch: whether the batch under way is the epoch's last.
         phase: what the epoch has to do next.
-
     """
 
     epoch: int = 0

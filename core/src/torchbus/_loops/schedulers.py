@@ -31,7 +31,6 @@ class Schedulers:
         Args:
             interval: whether a batch or an epoch is done.
             plateau: those that follow a metric, or the others.
-
         """
         progress = self.trainer.fit_loop.progress
         position = progress.batches_ready if interval == "step" else progress.epoch + 1

@@ -180,5 +180,5 @@ __all__ = [
 _ROOMS = (run, data, training, optimization, evaluation, prediction, checkpointing, logging, faults)
 
 EVENTS: dict[str, type[Event]] = {
-    getattr(room, name).hook_name: getattr(room, name) for room in _ROOMS for name in room.__all__
+    one.hook_name: one for room in _ROOMS for name, one in vars(room).items() if name in room.__all__
 }

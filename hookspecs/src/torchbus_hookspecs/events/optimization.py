@@ -37,7 +37,7 @@ class OptimizerStep(RunEvent):
 
     epoch: int
     batch_idx: int
-    optimizer: Optimizer
+    optimizer: Any
     optimizer_closure: Callable[[], Any] | None
 
 

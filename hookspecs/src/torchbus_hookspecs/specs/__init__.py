@@ -190,5 +190,7 @@ __all__ = [
 
 _ROOMS = (run, data, training, optimization, evaluation, prediction, checkpointing, logging, faults)
 
-HOOKS: dict[str, Callable[..., Any]] = {name: getattr(room, name) for room in _ROOMS for name in room.__all__}
+HOOKS: dict[str, Callable[..., Any]] = {
+    name: one for room in _ROOMS for name, one in vars(room).items() if name in room.__all__
+}
 """Every hook specification by name, in the order of a run."""

@@ -45,7 +45,6 @@ def on_save_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
             ...). It may be changed in place; what is added must load with ``weights_only=True``.
 
     Source: Lightning ``Callback.on_save_checkpoint`` and ``LightningModule.on_save_checkpoint``.
-
     """
 
 
@@ -62,7 +61,6 @@ def on_checkpoint_committed(trainer: Trainer, pl_module: LightningModule, filepa
         weights_only: whether it holds the weights without the states needed to resume.
 
     Source: torchbus.
-
     """
 
 
@@ -79,7 +77,6 @@ def on_load_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
         checkpoint: the dict as it was saved. It may be changed in place.
 
     Source: Lightning ``Callback.on_load_checkpoint`` and ``LightningModule.on_load_checkpoint``.
-
     """
 
 
@@ -96,5 +93,4 @@ def load_state_dict(state_dict: dict[str, Any]) -> None:
         state_dict: what the plugin's ``state_dict`` returned when the checkpoint was saved.
 
     Source: Lightning ``Callback.load_state_dict`` and ``LightningDataModule.load_state_dict``.
-
     """

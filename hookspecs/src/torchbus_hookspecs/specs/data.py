@@ -92,7 +92,6 @@ def on_before_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.on_before_batch_transfer`` and ``LightningDataModule.on_before_batch_transfer``.
-
     """
 
 
@@ -112,7 +111,6 @@ def transfer_batch_to_device(
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.transfer_batch_to_device`` and ``LightningDataModule.transfer_batch_to_device``.
-
     """
 
 
@@ -129,5 +127,4 @@ def on_after_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch:
         dataloader_idx: the loader it came from, from 0; always 0 in training.
 
     Source: Lightning ``LightningModule.on_after_batch_transfer`` and ``LightningDataModule.on_after_batch_transfer``.
-
     """

@@ -131,7 +131,6 @@ def on_validation_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_validation_batch_start`` and ``LightningModule.on_validation_batch_start``.
-
     """
 
 
@@ -152,7 +151,6 @@ def validation_step(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``LightningModule.validation_step``.
-
     """
 
 
@@ -172,7 +170,6 @@ def on_validation_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_validation_batch_end`` and ``LightningModule.on_validation_batch_end``.
-
     """
 
 
@@ -259,7 +256,6 @@ def on_test_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_test_batch_start`` and ``LightningModule.on_test_batch_start``.
-
     """
 
 
@@ -279,7 +275,6 @@ def test_step(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``LightningModule.test_step``.
-
     """
 
 
@@ -299,7 +294,6 @@ def on_test_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_test_batch_end`` and ``LightningModule.on_test_batch_end``.
-
     """
 
 

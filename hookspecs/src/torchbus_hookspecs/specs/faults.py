@@ -28,7 +28,6 @@ def on_plugin_failed(plugin: str, hook: str, exception: BaseException, quarantin
         quarantined: whether this was one failure too many, and the plugin is unregistered now.
 
     Source: torchbus.
-
     """
 
 
@@ -44,5 +43,4 @@ def on_preempted(trainer: Trainer, pl_module: LightningModule, signum: int) -> N
         signum: the number of the signal, 15 for SIGTERM.
 
     Source: torchbus.
-
     """

@@ -35,7 +35,6 @@ def on_log_record(trainer: Trainer, pl_module: LightningModule, metrics: dict[st
             none.
 
     Source: torchbus.
-
     """
 
 
@@ -51,7 +50,6 @@ def log_metrics(metrics: dict[str, float], step: int | None) -> None:
         step: the position on the logged step axis, from 0. ``None`` leaves it to the logger.
 
     Source: Lightning ``Logger.log_metrics``.
-
     """
 
 
@@ -69,7 +67,6 @@ def log_hyperparams(params: dict[str, Any], args: tuple[Any, ...], kwargs: dict[
         kwargs: what it takes by keyword, as a dict; the trainer passes nothing.
 
     Source: Lightning ``Logger.log_hyperparams``.
-
     """
 
 
@@ -85,7 +82,6 @@ def log_graph(model: Module, input_array: Any) -> None:
         input_array: a batch to trace it with; ``None`` means the module's ``example_input_array``, if it has one.
 
     Source: Lightning ``Logger.log_graph``.
-
     """
 
 
@@ -101,7 +97,6 @@ def after_save_checkpoint(checkpoint_callback: Checkpoint) -> None:
         checkpoint_callback: the callback that saved; its attributes name its best and its last file. Read it only.
 
     Source: Lightning ``Logger.after_save_checkpoint``.
-
     """
 
 
@@ -129,5 +124,4 @@ def finalize(status: str) -> None:
         status: ``"success"``, or ``"failed"`` after an exception, an interrupt by the keyboard included.
 
     Source: Lightning ``Logger.finalize``.
-
     """

@@ -49,7 +49,7 @@ def optimizer_step(
     pl_module: LightningModule,
     epoch: int,
     batch_idx: int,
-    optimizer: Optimizer,
+    optimizer: Any,
     optimizer_closure: Callable[[], Any] | None,
 ) -> Any:
     """Make one optimizer step.
@@ -68,7 +68,6 @@ def optimizer_step(
             it computes gradients without a step.
 
     Source: Lightning ``LightningModule.optimizer_step``.
-
     """
 
 
@@ -84,7 +83,6 @@ def on_before_zero_grad(trainer: Trainer, pl_module: LightningModule, optimizer:
         optimizer: whose gradients go.
 
     Source: Lightning ``Callback.on_before_zero_grad`` and ``LightningModule.on_before_zero_grad``.
-
     """
 
 
@@ -103,7 +101,6 @@ def optimizer_zero_grad(
         optimizer: whose gradients go.
 
     Source: Lightning ``LightningModule.optimizer_zero_grad``.
-
     """
 
 
@@ -120,7 +117,6 @@ def on_before_backward(trainer: Trainer, pl_module: LightningModule, loss: Tenso
             it is divided by the number of batches in a full window; where a gradient scaler is at work, it is scaled.
 
     Source: Lightning ``Callback.on_before_backward`` and ``LightningModule.on_before_backward``.
-
     """
 
 
@@ -139,7 +135,6 @@ def backward(
         kwargs: its further keyword arguments, such as ``retain_graph``, as a dict; empty in automatic optimization.
 
     Source: Lightning ``LightningModule.backward``.
-
     """
 
 
@@ -160,7 +155,6 @@ def manual_backward(
         kwargs: what else it passed by keyword, as a dict; goes to ``backward``.
 
     Source: Lightning ``LightningModule.manual_backward``.
-
     """
 
 
@@ -188,7 +182,6 @@ def on_before_optimizer_step(trainer: Trainer, pl_module: LightningModule, optim
         optimizer: the optimizer that is about to step. Gradients of its parameters may be changed in place.
 
     Source: Lightning ``Callback.on_before_optimizer_step`` and ``LightningModule.on_before_optimizer_step``.
-
     """
 
 
@@ -212,7 +205,6 @@ def configure_gradient_clipping(
         gradient_clip_algorithm: the trainer's ``"norm"`` or ``"value"``; ``None`` means ``"norm"``.
 
     Source: Lightning ``LightningModule.configure_gradient_clipping``.
-
     """
 
 
@@ -236,7 +228,6 @@ def clip_gradients(
         gradient_clip_algorithm: ``"norm"`` or ``"value"``; ``None`` means ``"norm"``.
 
     Source: Lightning ``LightningModule.clip_gradients``.
-
     """
 
 
@@ -255,7 +246,6 @@ def lr_scheduler_step(trainer: Trainer, pl_module: LightningModule, scheduler: L
         metric: the value it monitors, for a plateau scheduler; else ``None``.
 
     Source: Lightning ``LightningModule.lr_scheduler_step``.
-
     """
 
 
@@ -272,7 +262,6 @@ def toggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: Op
         optimizer: whose parameters stay trainable. Those that were frozen stay frozen.
 
     Source: Lightning ``LightningModule.toggle_optimizer``.
-
     """
 
 
@@ -288,7 +277,6 @@ def untoggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: 
         optimizer: the optimizer that was toggled.
 
     Source: Lightning ``LightningModule.untoggle_optimizer``.
-
     """
 
 
@@ -305,5 +293,4 @@ def toggled_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: O
         optimizer: the optimizer whose parameters take gradients inside.
 
     Source: Lightning ``LightningModule.toggled_optimizer``.
-
     """

@@ -74,7 +74,6 @@ def on_predict_batch_start(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_predict_batch_start`` and ``LightningModule.on_predict_batch_start``.
-
     """
 
 
@@ -92,7 +91,6 @@ def predict_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batch
         dataloader_idx: the loader it came from, from 0. With one loader a module's method may leave it out.
 
     Source: Lightning ``LightningModule.predict_step``.
-
     """
 
 
@@ -114,7 +112,6 @@ def on_predict_batch_end(
         dataloader_idx: the loader it came from, from 0.
 
     Source: Lightning ``Callback.on_predict_batch_end`` and ``LightningModule.on_predict_batch_end``.
-
     """
 
 

@@ -70,7 +70,6 @@ def setup(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``. Methods of classes receive it as a keyword.
 
     Source: Lightning ``Callback.setup``, ``LightningModule.setup`` and ``LightningDataModule.setup``.
-
     """
 
 
@@ -156,7 +155,6 @@ def teardown(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         stage: as in ``setup``.
 
     Source: Lightning ``Callback.teardown``, ``LightningModule.teardown`` and ``LightningDataModule.teardown``.
-
     """
 
 
@@ -175,5 +173,4 @@ def on_exception(trainer: Trainer, pl_module: LightningModule, exception: BaseEx
             After ``KeyboardInterrupt`` the process leaves with ``SystemExit``; everything else is raised again.
 
     Source: Lightning ``Callback.on_exception`` and ``LightningDataModule.on_exception``.
-
     """

@@ -66,7 +66,6 @@ def on_train_batch_start(trainer: Trainer, pl_module: LightningModule, batch: An
         batch_idx: position of the batch in its epoch, from 0.
 
     Source: Lightning ``Callback.on_train_batch_start`` and ``LightningModule.on_train_batch_start``.
-
     """
 
 
@@ -87,7 +86,6 @@ def training_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batc
         batch_idx: position of the batch in its epoch, from 0. A module's method may leave it out.
 
     Source: Lightning ``LightningModule.training_step``.
-
     """
 
 
@@ -104,7 +102,6 @@ def forward(trainer: Trainer, pl_module: LightningModule, args: tuple[Any, ...],
         kwargs: its keyword arguments, as a dict.
 
     Source: Lightning ``LightningModule.forward``.
-
     """
 
 
@@ -126,7 +123,6 @@ def on_train_batch_end(
         batch_idx: position of the batch in its epoch, from 0 (not optimizer steps: see ``trainer.global_step``).
 
     Source: Lightning ``Callback.on_train_batch_end`` and ``LightningModule.on_train_batch_end``.
-
     """
 
 

@@ -1,0 +1,149 @@
+"""How much a training step costs beside the plain PyTorch loop: `make bench`, or `python tests/benchmarks/step.py`.
+
+One process, one thread, rounds of both loops in turn; minima and medians. An MLP 32-32-2, batches of 8, SGD: a step so small
+that the framework's own work shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torchbus as L
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+STEPS = 2000
+BATCH = 8
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+
+
+class Batches:
+    """Batches made in advance: what a DataLoader costs is no business of this comparison."""
+
+    def __init__(self, steps: int) -> None:
+        torch.manual_seed(1)
+        data = TensorDataset(torch.randn(steps * BATCH, 32), torch.randint(0, 2, (steps * BATCH,)))
+        self.batches = list(DataLoader(data, batch_size=BATCH))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        return iter(self.batches)
+
+
+class Module(L.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = network()
+
+    def training_step(self, batch, batch_idx):
+        inputs, targets = batch
+        return nn.functional.cross_entropy(self.network(inputs), targets)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+class Logging(Module):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.log("forked", loss, on_step=True, on_epoch=True)
+        self.log("per_epoch", loss, on_step=False, on_epoch=True)
+        self.log("number", 1.0)
+        return loss
+
+
+class Watcher(L.Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.started = batch_idx
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.ended = batch_idx
+
+
+def plain_loop(loader: Batches) -> float:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    start = time.perf_counter()
+    for inputs, targets in loader:
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return (time.perf_counter() - start) / len(loader)
+
+
+class Clock(L.Callback):
+    """Times training alone, as the plain loop is timed."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.seconds = time.perf_counter() - self.start
+
+
+def framework(loader: Batches, module: L.LightningModule, callbacks: list[L.Callback], **options) -> float:
+    clock = Clock()
+    settings = {
+        "accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_checkpointing": False,
+        "enable_progress_bar": False, "enable_model_summary": False, **options,
+    }  # fmt: skip
+    trainer = L.Trainer(callbacks=[clock, *callbacks], **settings)
+    trainer.fit(module, loader)
+    return clock.seconds / len(loader)
+
+
+CASES = {
+    "bare": lambda loader: framework(loader, Module(), []),
+    "10 callbacks": lambda loader: framework(loader, Module(), [Watcher() for _ in range(10)]),
+    "3 logs": lambda loader: framework(loader, Logging(), []),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    loader = Batches(options.steps)
+    times: dict[str, list[float]] = {"plain": [], **{name: [] for name in CASES}}
+    with tempfile.TemporaryDirectory():
+        plain_loop(loader)
+        for _ in range(options.rounds):
+            times["plain"].append(plain_loop(loader))
+            for name, run in CASES.items():
+                times[name].append(run(loader))
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {options.steps} steps, {options.rounds} rounds")
+    print(f"{'case':<14}{'min us':>9}{'median us':>11}{'ratio of minima':>17}{'of medians':>12}")
+    base = times["plain"]
+    figures = {}
+    for name, seconds in times.items():
+        low, middle = min(seconds), statistics.median(seconds)
+        figures[name] = {"min_us": low * 1e6, "median_us": middle * 1e6, "ratio": low / min(base)}
+        ratios = f"{low / min(base):>17.3f}{middle / statistics.median(base):>12.3f}"
+        print(f"{name:<14}{low * 1e6:>9.1f}{middle * 1e6:>11.1f}{ratios}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
