@@ -260,8 +260,10 @@ def test_a_callback_without_methods_can_be_made() -> None:
 
 
 def test_hookimpl_refuses_a_name_where_a_tuple_of_names_is_meant() -> None:
+    def on_train_start() -> None: ...
+
     with pytest.raises(TypeError, match=r"hookimpl\(before='early'\): expected a tuple of plugin names.*\('early',\)"):
-        torchbus_hookspecs.hookimpl(before="early")(print)
+        torchbus_hookspecs.hookimpl(before="early")(on_train_start)
 
 
 def test_hookimpl_refuses_unknown_ranks() -> None:

@@ -121,6 +121,7 @@ class Bus:
     Attributes:
         scope: which hook is running.
         quarantined: plugins that were unregistered for failing too often, in that order.
+        changes: how often plugins or subscriptions have changed: whoever decides something by them compares this.
     """
 
     def __init__(self, rank: int = 0) -> None:
@@ -129,6 +130,7 @@ class Bus:
         self.rank = rank
         self.scope = Scope()
         self.quarantined: list[Plugin] = []
+        self.changes = 0
         self._plugins: dict[str, Plugin] = {}
         self._order: list[str] = []
         self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
@@ -290,6 +292,15 @@ class Bus:
         name = _event_class(event).hook_name
         return bool(self._chain(name, frozenset()).implementations) or self._publisher(name) is not None
 
+    def is_left_to(self, plugin: str, *events: Callable[..., Event]) -> bool:
+        """Whether nobody but the named plugin implements any of these events, and nobody subscribes to them."""
+        for event in events:
+            name = _event_class(event).hook_name
+            chain = self._chain(name, frozenset())
+            if chain.publish or any(one.plugin != plugin for one in (*chain.wrappers, *chain.implementations)):
+                return False
+        return True
+
     def implementations(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
         """Who implements a hook: instance name and function, in calling order (wrappers first)."""
         chain = self._chain(hook, frozenset())
@@ -311,6 +322,7 @@ class Bus:
         return hook
 
     def _recompile(self, names: Iterable[str] | None) -> None:
+        self.changes += 1
         wanted = None if names is None else set(names)
         for hook in self._hooks.values():
             if wanted is None or hook.name in wanted:

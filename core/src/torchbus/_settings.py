@@ -120,7 +120,7 @@ def gather(
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    layers = (
+    layers: tuple[tuple[Mapping[str, Any], Callable[[str], str]], ...] = (
         (config.plugins.get(name, {}), lambda field: f"{config.path}, [plugins.{name}]"),
         (environment_settings(name, declaration), lambda field: f"environment variable {_variable(name, field)}"),
         (script, lambda field: "the script"),

@@ -26,6 +26,8 @@ def main() -> int:
         print(f"The command line needs {error.name}: pip install 'torchbus-core[cli]'", file=sys.stderr)  # noqa: T201
         return 2
     except TorchbusError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # the message says it all; a traceback would hide it
+        from .output import complain
+
+        complain(str(error))  # the message says it all; a traceback would hide it
         return 1
     return 0

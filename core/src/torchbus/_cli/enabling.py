@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .._discovery import DEFAULTS, Offer, PluginKind
 
-__all__ = ["enable_text", "example_text", "full_name", "given_by_trainer", "remark", "used_by_default"]
+__all__ = ["enable_text", "example_text", "full_name", "given_by_trainer", "remark", "twins", "used_by_default"]
 
 ARGUMENTS: dict[PluginKind, str] = {
     "callbacks": "plugins",
@@ -43,16 +43,17 @@ def used_by_default(offers: Sequence[Offer]) -> set[str]:
 
 def full_name(offer: Offer, offers: Iterable[Offer]) -> str:
     """The name that means this plugin: ``distribution:name`` where the name alone means several."""
-    return f"{offer.distribution}:{offer.name}" if _twins(offer, offers) else offer.name
+    return f"{offer.distribution}:{offer.name}" if twins(offer, offers) else offer.name
 
 
 def remark(offer: Offer, offers: Sequence[Offer]) -> str:
     """What keeps a plugin from being used by its name, or ""."""
     if offer.fault:
         return f"Cannot be used: {offer.fault}"
-    twins = ", ".join(twin.origin for twin in _twins(offer, offers))
-    return f"Also offered by {twins}: write `{full_name(offer, offers)}` to pick this one." if twins else ""
+    others = ", ".join(twin.origin for twin in twins(offer, offers))
+    return f"Also offered by {others}: write `{full_name(offer, offers)}` to pick this one." if others else ""
 
 
-def _twins(offer: Offer, offers: Iterable[Offer]) -> list[Offer]:
+def twins(offer: Offer, offers: Iterable[Offer]) -> list[Offer]:
+    """Plugins of other distributions that have the same name."""
     return [other for other in offers if other.name == offer.name and other.distribution != offer.distribution]

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["is_terminal", "pad_columns", "print_json", "print_table", "say"]
-
-GAP = "  "
+__all__ = ["complain", "is_terminal", "pad_columns", "print_json", "print_table", "say"]
 
 
 def is_terminal() -> bool:
@@ -22,16 +20,16 @@ def is_terminal() -> bool:
 
 
 @functools.cache
-def _console() -> Console:
+def _console(stderr: bool = False) -> Console:
     from rich.console import Console  # here, not above: whoever pipes need not wait for it
 
-    return Console(highlight=False)
+    return Console(highlight=False, stderr=stderr)
 
 
 def say(*parts: str | tuple[str, str], indent: int = 0) -> None:
     """Print one line, made of texts and ``(text, style)``; on a terminal it wraps to the same indent."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
-    if not is_terminal():
+    if not pairs or not is_terminal():
         print(" " * indent + "".join(text for text, _ in pairs).rstrip())  # noqa: T201
         return
     from rich.padding import Padding
@@ -40,28 +38,24 @@ def say(*parts: str | tuple[str, str], indent: int = 0) -> None:
     _console().print(Padding(Text.assemble(*pairs), (0, 0, 0, indent), expand=False))
 
 
+def complain(message: str) -> None:
+    """Print what went wrong on stderr."""
+    if sys.stderr.isatty():
+        _console(stderr=True).print(message, markup=False)  # wraps between words
+    else:
+        print(message, file=sys.stderr)  # noqa: T201
+
+
 def pad_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """The same cells, as wide as the widest of their column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
-    """Print rows below a header; on a terminal the cells wrap, elsewhere each row is one line."""
-    if not is_terminal():
-        for row in pad_columns([[title.upper() for title in header], *rows]):
-            say(GAP.join(row))
-        return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title, style in zip(header, styles, strict=True):
-        table.add_column(title, style=style, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    _console().print(table)
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print each row as one line below a header, whatever its length: for files and pipes."""
+    for line in pad_columns([[title.upper() for title in header], *rows]):
+        say("  ".join(line))
 
 
 def print_json(value: Any) -> None:

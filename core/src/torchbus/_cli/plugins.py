@@ -11,10 +11,12 @@ import typer
 
 from .._discovery import GROUPS, Offer, PluginKind, discover, find_offer
 from .._errors import did_you_mean
-from .enabling import enable_text, example_text, full_name, given_by_trainer, remark, used_by_default
+from .enabling import enable_text, example_text, full_name, given_by_trainer, remark, twins, used_by_default
 from .output import is_terminal, pad_columns, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from torchbus_hookspecs.settings import Setting
+
     from .facts import Facts
 
 __all__ = ["app"]
@@ -58,7 +60,7 @@ def _offer_facts(offer: Offer, installed: Sequence[Offer]) -> dict[str, Any]:
         **asdict(offer),
         "enable": enable_text(offer.kind, full_name(offer, installed)),
         "default": offer.name in used_by_default(installed),
-        "remark": remark(offer, installed),
+        "also_offered_by": [twin.origin for twin in twins(offer, installed)],
     }
 
 
@@ -71,7 +73,7 @@ def _print_lines(offers: Sequence[Offer], installed: Sequence[Offer]) -> None:
         remarks += filter(None, [remark(offer, installed)])
         enable = enable_text(offer.kind, full_name(offer, installed))
         rows.append((offer.name, offer.kind, offer.distribution, offer.version, enable, ". ".join(remarks)))
-    print_table(("name", "kind", "distribution", "version", "enable with", "remarks"), rows, ())
+    print_table(("name", "kind", "distribution", "version", "enable with", "remarks"), rows)
 
 
 def _print_groups(offers: Sequence[Offer], installed: Sequence[Offer]) -> None:
@@ -118,19 +120,36 @@ def _example(offer: Offer, facts: Facts, installed: Sequence[Offer]) -> str:
 
 
 def _print_facts(offer: Offer, facts: Facts, installed: Sequence[Offer]) -> None:
-    say((offer.name, "bold"), f" ({offer.kind}, {offer.origin})")
+    say((offer.name, "bold"), "  ", offer.kind, "  ", offer.origin, "  ", (offer.target, "dim"))
     say(facts.summary or "It has no docstring.")
     say()
-    say(("Enable:  ", "bold cyan"), f"Trainer({_example(offer, facts, installed)})")
-    say(("Target:  ", "bold cyan"), offer.target)
-    say(("Hooks:   ", "bold cyan"), ", ".join(facts.hooks) or "none")
+    say(("Enable it with", "bold cyan"))
+    say(f"Trainer({_example(offer, facts, installed)})", indent=2)
     say()
-    if not facts.settings:
-        say("It has no settings.")
-        return
+    say(("It implements", "bold cyan"))
+    say(", ".join(facts.hooks) or "no hooks", indent=2)
+    say()
+    say(("Its settings", "bold cyan"))
     given = given_by_trainer(offer.kind)
-    rows = []
-    for one in facts.settings:
-        default = one.default if not one.required else "by the trainer" if one.name in given else "required"
-        rows.append((one.name, one.type, default, one.description))
-    print_table(("setting", "type", "default", "description"), rows, ("bold", "dim", "green", ""))
+    if not facts.settings:
+        say("none", indent=2)
+    elif is_terminal():
+        _print_signature(facts.settings, given)
+    else:
+        rows = [(one.name, one.type, _default(one, given), one.description) for one in facts.settings]
+        print_table(("name", "type", "default", "description"), rows)
+
+
+def _print_signature(settings: Sequence[Setting], given: Sequence[str]) -> None:
+    """Each setting as in a signature, its description below it: four columns are too many for a terminal."""
+    for one in settings:
+        mark, style = (", ", "yellow") if one.required else (" = ", "green")
+        say((one.name, "bold"), (f": {one.type}{mark}", "dim"), (_default(one, given), style), indent=2)
+        if one.description:
+            say(one.description, indent=4)
+
+
+def _default(setting: Setting, given: Sequence[str]) -> str:
+    if not setting.required:
+        return setting.default
+    return "given by the trainer" if setting.name in given else "required"

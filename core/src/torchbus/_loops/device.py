@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import AfterBatchTransfer, BeforeBatchTransfer, TransferBatchToDevice
 
+from .._data.transfer import move_data_to_device
+
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
@@ -13,7 +15,7 @@ __all__ = ["Transfer"]
 
 
 class Transfer:
-    """Calls the transfer hooks for the batches of one loop."""
+    """Calls the transfer hooks for the batches of one loop; where nobody implements them, moves batches itself."""
 
     def __init__(self, trainer: Trainer) -> None:
         bus = trainer.bus
@@ -24,9 +26,19 @@ class Transfer:
         self.before = bus.emitter(BeforeBatchTransfer)
         self.transfer = bus.emitter(TransferBatchToDevice)
         self.after = bus.emitter(AfterBatchTransfer)
+        self.changes_seen = -1
+        self.is_plain = False
 
     def __call__(self, batch: Any, dataloader_idx: int) -> Any:
         trainer, module = self.trainer, self.module
+        if self.changes_seen != trainer.bus.changes:
+            self.changes_seen = trainer.bus.changes
+            untouched = trainer.bus.is_left_to(
+                "torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer
+            )
+            self.is_plain = untouched and self.precision.is_plain
+        if self.is_plain:
+            return move_data_to_device(batch, self.device)
         if not self.precision.is_plain:
             batch = self.precision.convert_input(batch)
         batch = self.before(trainer, module, batch, dataloader_idx)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torchbus_hookspecs.events import (
     AfterBackward,
     Backward,
@@ -25,6 +25,7 @@ from torchbus_hookspecs.events import (
 )
 
 from .._data.transfer import map_tensors
+from .._defaults import backward as compute_gradients
 from .._errors import MisconfigurationException
 from .._optimizer import LightningOptimizer
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from .._trainer import Trainer
 
 __all__ = ["Optimization"]
+
+
+STEP_EVENTS = (
+    OptimizerStep, BeforeZeroGrad, OptimizerZeroGrad, BeforeBackward, Backward, AfterBackward, BeforeOptimizerStep,
+    ConfigureGradientClipping,
+)  # fmt: skip
 
 
 class Optimization:
@@ -68,13 +75,32 @@ class Optimization:
     def prepare_epoch(self) -> None:
         """Decide what holds for every batch of the coming epoch."""
         self.accumulate = self.trainer.accumulate_grad_batches
-        self.needs_outputs = self.trainer.bus.is_heard(TrainBatchEnd)
+        self.look()
+
+    def look(self) -> None:
+        """Decide what depends on who listens."""
+        bus = self.trainer.bus
+        self.changes_seen = bus.changes
+        self.needs_outputs = bus.is_heard(TrainBatchEnd)
+        self.is_plain = (
+            self.automatic
+            and self.accumulate == 1
+            and self.precision.is_plain
+            and self.trainer.gradient_clip_val is None
+            and self.optimizer is not None
+            and _steps_without_closure(self.optimizer.optimizer)
+            and bus.is_left_to("torchbus", *STEP_EVENTS)
+        )
 
     def run(self, batch: Any, batch_idx: int, is_accumulating: bool) -> Any:
         """Train on one batch; return the step's outputs, the loss detached."""
         self.batch, self.batch_idx = batch, batch_idx
         self.outputs = {}
-        if not self.automatic:
+        if self.changes_seen != self.trainer.bus.changes:
+            self.look()
+        if self.is_plain:
+            self.plain_step()
+        elif not self.automatic:
             self.run_manually()
         elif is_accumulating:
             self.forward_backward()
@@ -87,6 +113,16 @@ class Optimization:
             self.progress.global_step += 1
         self.batch = None
         return self.outputs
+
+    def plain_step(self) -> None:
+        """What the methods below come to when nobody implements or hears anything in between."""
+        loss = self.compute_loss()
+        optimizer = self.optimizer.optimizer  # type: ignore[union-attr]  # there is one, or this is not called
+        optimizer.zero_grad()
+        if loss is not None:
+            compute_gradients(self.trainer, self.module, loss, (), {})
+        optimizer.step()
+        self.progress.global_step += 1
 
     # ---- automatic ---------------------------------------------------------------------------------------------------
 
@@ -135,7 +171,7 @@ class Optimization:
         """What ``optimizer.step(closure)`` does in ``LightningModule.optimizer_step``."""
         trainer, module = self.trainer, self.module
 
-        def compute_gradients() -> Any:
+        def closure_with_hooks() -> Any:
             result = closure()
             if self.precision.scaler is not None:
                 self.precision.unscale(optimizer)
@@ -144,7 +180,7 @@ class Optimization:
             self.clip_gradients(trainer, module, optimizer, value, algorithm)
             return result
 
-        return self.precision.step(optimizer, compute_gradients)
+        return self.precision.step(optimizer, closure_with_hooks)
 
     # ---- manual ------------------------------------------------------------------------------------------------------
 
@@ -165,16 +201,22 @@ class Optimization:
     def manual_step(self, optimizer: Optimizer, closure: Any) -> Any:
         """What ``optimizer.step(closure)`` does in a training step that optimizes by itself."""
 
-        def compute_gradients() -> Any:
+        def closure_with_hooks() -> Any:
             result = closure()
             if self.precision.scaler is not None:
                 self.precision.unscale(optimizer)
             self.before_optimizer_step(self.trainer, self.module, optimizer)
             return result
 
-        stepped = self.precision.step(optimizer, compute_gradients)
+        stepped = self.precision.step(optimizer, closure_with_hooks)
         self.progress.global_step += 1
         return stepped
+
+
+def _steps_without_closure(optimizer: Optimizer) -> bool:
+    """Whether gradients may be computed before the step instead of inside it, with the same result."""
+    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", None)
+    return type(optimizer).__module__.startswith("torch.optim.") and not hooks and not isinstance(optimizer, LBFGS)
 
 
 def _loss_of(returned: Any) -> Tensor:

@@ -66,7 +66,7 @@ def render(counts: Tensor, names: Sequence[str], worst: int) -> str:
     names = [*names, *map(str, range(len(names), len(counts)))]
     lines = [f"{right} of {total} right ({right / max(total, 1):.1%}); rows: true class, columns: predicted"]
     if len(counts) <= WIDEST:
-        width = max(3, *(len(name) for name in names), len(str(int(counts.max()))))
+        width = max(2, *(len(name) for name in names), len(str(int(counts.max()))))
         lines.append("  ".join(name.rjust(width) for name in ["", *names]))
         for name, row in zip(names, counts.tolist(), strict=True):
             lines.append("  ".join(cell.rjust(width) for cell in [name, *(str(n) if n else "." for n in row)]))
