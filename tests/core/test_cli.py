@@ -16,7 +16,9 @@ import pytest
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def install(folder: Path, name: str, points: str, version: str = "1.2", requires: str = "torchbus-hookspecs>=1,<2") -> None:
+def install(
+    folder: Path, name: str, points: str, version: str = "1.2", requires: str = "torchbus-hookspecs>=1,<2"
+) -> None:
     """Make a folder hold what pip leaves of a distribution."""
     information = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     information.mkdir(parents=True)
@@ -181,6 +183,17 @@ def test_list_marks_two_distributions_with_the_same_name(tmp_path: Path, run: Ru
     assert 'logger="torchbus-csv-too:csv"' in other
 
 
+def read_terminal(terminal: int) -> str:
+    """All that is written to it, until the writer has gone."""
+    text = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            text += chunk
+    except OSError:  # so Linux says that the other end is closed
+        pass
+    return text.decode()
+
+
 @pytest.mark.parametrize("arguments", [("list",), ("show", "fake")])
 def test_on_a_terminal_no_line_is_wider_than_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     pty = pytest.importorskip("pty")
@@ -189,8 +202,11 @@ def test_on_a_terminal_no_line_is_wider_than_it(tmp_path: Path, arguments: tuple
     ours, theirs = pty.openpty()
     settings = {"COLUMNS": "80", "TERM": "dumb"}
     command = [sys.executable, "-m", "torchbus._cli", "plugins", *arguments]
-    subprocess.run(command, env={**environment(tmp_path), **settings}, cwd=tmp_path, stdout=theirs, check=True)
-    lines = os.read(ours, 100_000).decode().splitlines()
+    with subprocess.Popen(command, env={**environment(tmp_path), **settings}, cwd=tmp_path, stdout=theirs) as process:
+        os.close(theirs)
+        lines = read_terminal(ours).splitlines()
+    os.close(ours)
+    assert process.returncode == 0
     assert len(lines) > 10
     assert max(map(len, lines)) <= 80
 
@@ -203,7 +219,8 @@ FAKE = '''
     from typing import Annotated
     from collections.abc import Callable
     from pydantic import Field
-    from torchbus_hookspecs import Callback, Logger, hookimpl
+    from torchbus_hookspecs import Callback, hookimpl
+    from torchbus_hookspecs.settings import Duration
 
     class Own:
         """A class that JSON schema knows nothing of."""
@@ -221,6 +238,7 @@ FAKE = '''
             own: Own | None = None,
             choose: Callable[[int], int] = abs,
             patience: Annotated[int, Field(ge=0)] = 3,
+            pause: Duration | None = None,
         ): ...
 
         def on_train_end(self, trainer, pl_module): ...
@@ -282,6 +300,7 @@ def test_show_tells_all_about_a_plugin(tmp_path: Path, run: Run) -> None:
         own       Own | None            None
         choose    Callable[[int], int]  <built-in function abs>
         patience  int                   3
+        pause     timedelta | None      None
         """)
 
 

@@ -282,7 +282,8 @@ def test_public_names_of_the_contract_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["torchbus_hookspecs", "torchbus_hookspecs.specs", "torchbus_hookspecs.events", "torchbus_hookspecs.monitor"]
+    "module",
+    ["torchbus_hookspecs", "torchbus_hookspecs.specs", "torchbus_hookspecs.events", "torchbus_hookspecs.monitor"],
 )
 def test_importing_the_contract_imports_neither_torch_nor_pydantic(module: str) -> None:
     script = (

@@ -19,7 +19,7 @@ from torchbus_hookspecs.specs import HOOKS
 
 from ._errors import PluginValidationError, did_you_mean
 
-__all__ = ["Shape", "Target", "adapt", "hook_arguments", "overridden_methods"]
+__all__ = ["Implementations", "Shape", "Target", "adapt", "hook_arguments", "overridden_methods"]
 
 OPTIONS = f"{PROJECT}_impl"
 TARGET = "torchbus_target"
@@ -52,6 +52,13 @@ class Shape:
     misspelt: bool = False
 
 
+class Implementations(SimpleNamespace):
+    """A plugin's hook implementations, as pluggy is given them. Equal to no other, whatever the plugin equals."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # SimpleNamespace has none
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What the bus really calls for an adapted method."""
@@ -72,16 +79,16 @@ def overridden_methods(plugin: object, base: type, names: Iterable[str]) -> dict
     return found
 
 
-def adapt(plugin: object, shape: Shape, name: str) -> SimpleNamespace:
+def adapt(plugin: object, shape: Shape, name: str) -> Implementations:
     """A namespace of hook implementations, one for each hook method that ``plugin`` overrides.
 
     Raises:
-        PluginValidationError: a method takes fewer arguments than it will be called with, or (for callbacks) a method's
-            name is nearly that of a hook.
+        PluginValidationError: a method takes fewer or needs more arguments than it will be called with, or (for
+            callbacks) a method's name is nearly that of a hook.
     """
     if shape.misspelt:
         _refuse_near_misses(plugin, shape, name)
-    namespace = SimpleNamespace(plugin=plugin)
+    namespace = Implementations(plugin=plugin)
     for hook, method in overridden_methods(plugin, shape.base, shape.hooks).items():
         options = _inherited_options(plugin, hook)
         if hook in shape.last:
@@ -97,13 +104,26 @@ def adapt(plugin: object, shape: Shape, name: str) -> SimpleNamespace:
 
 def _decorated_methods(plugin: object, shape: Shape) -> list[tuple[str, Callable[..., Any]]]:
     """Methods marked with ``hookimpl`` for hooks that the class's base does not know: called by argument name."""
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for owner in type(plugin).__mro__:
         for attribute, marked in vars(owner).items():
             options = getattr(marked, OPTIONS, None)
             if isinstance(options, dict) and (options.get("specname") or attribute) not in shape.hooks:
-                found[attribute] = getattr(plugin, attribute)
+                found.setdefault(attribute, _marked(getattr(plugin, attribute), options))
     return list(found.items())
+
+
+def _marked(method: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """The method with its own options, or with those of the method that it overrides."""
+    if isinstance(getattr(method, OPTIONS, None), dict):
+        return method
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    setattr(call, OPTIONS, dict(options))
+    return call
 
 
 def _inherited_options(plugin: object, hook: str) -> dict[str, Any]:
@@ -119,7 +139,9 @@ def _shim(hook: str, arguments: Sequence[str], target: Target, options: dict[str
     """A function with the hook's argument names, for pluggy to look at."""
     call = ", ".join([*target.positional, *(f"{key}={key}" for key in target.keywords)])
     namespace = {"target": target.function}
-    source = f"def {hook}({', '.join(arguments)}): return target({call})"
+    # pluggy takes only generator functions for wrappers
+    result = "(yield from target" if inspect.isgeneratorfunction(target.function) else "(target"
+    source = f"def {hook}({', '.join(arguments)}): return {result}({call}))"
     exec(source, namespace)  # noqa: S102  # made of the contract's own names
     shim: Callable[..., Any] = namespace[hook]
     setattr(shim, TARGET, target)
@@ -128,33 +150,43 @@ def _shim(hook: str, arguments: Sequence[str], target: Target, options: dict[str
 
 
 def _target(hook: str, method: Callable[..., Any], arguments: tuple[str, ...], shape: Shape, plugin: str) -> Target:
-    final = shape.final
     if "args" in arguments and "kwargs" in arguments:
-        return Target(_spread(method, arguments), arguments, (), final)
+        return Target(_spread(method, arguments), arguments, (), shape.final)
     try:
-        parameters = inspect.signature(method).parameters.values()
+        parameters = list(inspect.signature(method).parameters.values())
     except (TypeError, ValueError):  # a builtin or a mock without a signature: trust it
-        return Target(method, arguments, (), final)
-    kinds = [parameter.kind for parameter in parameters]
-    by_keyword = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
-    if hook in ("setup", "teardown") and ("stage" in by_keyword or inspect.Parameter.VAR_KEYWORD in kinds):
-        return Target(method, tuple(name for name in arguments if name != "stage"), ("stage",), final)
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        if "dataloader_idx" in arguments:
-            return Target(_without_needless_index(method), arguments, (), final)
-        return Target(method, arguments, (), final)
-    keyword_only = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-    named = tuple(name for name in arguments if name in keyword_only)
-    positional = tuple(name for name in arguments if name not in keyword_only)
-    room = sum(kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD) for kind in kinds)
+        return Target(method, arguments, (), shape.final)
+    kinds = {one.kind for one in parameters}
+    by_keyword = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+    if hook in ("setup", "teardown"):  # as Lightning does
+        by_keyword |= {one.name for one in parameters if one.name == "stage" and one.kind is one.POSITIONAL_OR_KEYWORD}
+        by_keyword |= {"stage"} if inspect.Parameter.VAR_KEYWORD in kinds else set()
+    named = tuple(name for name in arguments if name in by_keyword)
+    positional = tuple(name for name in arguments if name not in by_keyword)
+    places = [one for one in parameters if one.kind in _PLACES and one.name not in named]
+    starred = inspect.Parameter.VAR_POSITIONAL in kinds
     optional = 2 if hook.endswith("_step") else 1 if "dataloader_idx" in positional else 0
-    if room < len(positional) - optional:
+    if len(places) < len(positional) - optional and not starred:
         raise PluginValidationError(
-            f"{plugin}: `{hook}` takes {room} arguments, and is called with {len(positional)}: "
-            f"{', '.join(positional)}. To fix: write `def {hook}(self, {', '.join(positional)})`.",
+            f"{plugin}: `{hook}` takes {len(places) + len(named)} arguments, and is called with {len(arguments)}: "
+            f"{', '.join(arguments)}. To fix: write `def {hook}(self, {', '.join(arguments)})`.",
             plugin=plugin,
         )
-    return Target(method, positional[:room], named, final)
+    needed = [*places[len(positional) :], *(one for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    for one in needed:
+        if one.default is one.empty and one.name not in named:
+            raise PluginValidationError(
+                f"{plugin}: `{hook}` needs `{one.name}`, and is called with: {', '.join(arguments) or 'nothing'}."
+                f"{did_you_mean(one.name, arguments)} To fix: give `{one.name}` a default, or leave it out.",
+                plugin=plugin,
+            )
+    if starred:
+        function = _without_needless_index(method) if positional[-1:] == ("dataloader_idx",) else method
+        return Target(function, positional, named, shape.final)
+    return Target(method, positional[: len(places)], named, shape.final)
+
+
+_PLACES = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def _spread(method: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[..., Any]:
@@ -170,8 +202,8 @@ def _spread(method: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[
 def _without_needless_index(method: Callable[..., Any]) -> Callable[..., Any]:
     """For ``*args``: leave out ``dataloader_idx``, the last argument, while it is that of the only loader."""
 
-    def call(*values: Any) -> Any:
-        return method(*values) if values[-1] else method(*values[:-1])
+    def call(*values: Any, **named: Any) -> Any:
+        return method(*(values if values[-1] else values[:-1]), **named)
 
     return call
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_args
 
 import pluggy
 from torchbus_hookspecs import Callback, FailurePolicy, Logger, specs
@@ -19,7 +19,7 @@ from torchbus_hookspecs.events import EVENTS, Event, PluginFailed
 from torchbus_hookspecs.markers import PROJECT, kind_of
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import OPTIONS, TARGET, Shape, Target, adapt, hook_arguments
+from ._adapters import OPTIONS, TARGET, Implementations, Shape, Target, adapt, hook_arguments
 from ._dispatch import Chain, Implementation, Scope, empty_function, install
 from ._errors import PluginConflictError, PluginValidationError, did_you_mean
 from ._ordering import order_names
@@ -133,6 +133,7 @@ class Bus:
         self.changes = 0
         self._plugins: dict[str, Plugin] = {}
         self._order: list[str] = []
+        self._order_of_last: list[str] = []  # of those with ``trylast``: pluggy calls the newest of them last
         self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
         self._subscriptions: list[Subscription[Any]] = []
         self._telling_of_failure = False
@@ -180,23 +181,26 @@ class Bus:
                 f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name
             )
         shape = shape or _shape_of(plugin)
-        implementations = adapt(plugin, shape, name) if shape else plugin
-        _verify(implementations, name, must_hear=shape is None)
+        implementations = _verified(adapt(plugin, shape, name) if shape else plugin, name, must_hear=shape is None)
         record = Plugin(
             name,
             plugin,
-            policy or getattr(plugin, "on_failure", None) or "raise",
+            policy or _policy_of(plugin, name),
             origin,
             is_user_code,
             is_named,
-            before=_order_option(plugin, shape, "before"),
-            after=_order_option(plugin, shape, "after"),
+            before=_order_option(plugin, shape, "before", name),
+            after=_order_option(plugin, shape, "after", name),
         )
         self.manager.register(implementations, name)
         self._plugins[name] = record
         self._order.insert(0, name)
+        self._order_of_last.append(name)
+        hooks = self._hooks_of(name)
         try:
-            self._recompile(self._hooks_of(name))
+            for hook in hooks:  # also those that nobody emits yet
+                self._chain(hook, frozenset())
+            self._recompile(hooks)
         except BaseException:  # a circle in the order, say: leave nothing behind
             self.unregister(name)
             raise
@@ -215,14 +219,17 @@ class Bus:
         self.manager.unregister(name=name)
         del self._plugins[name]
         self._order.remove(name)
+        self._order_of_last.remove(name)
         self._recompile(hooks)
 
     def arrange(self, names: Iterable[str]) -> None:
         """Set the calling order of the named plugins; ``tryfirst``, ``trylast``, ``before`` and ``after`` still hold."""
-        wanted = [name for name in names if name in self._plugins]
-        order = [*wanted, *(name for name in self._order if name not in wanted)]
-        if order != self._order:
-            self._order = order
+        wanted = {name: None for name in names if name in self._plugins}
+        order, last = (
+            [*wanted, *(name for name in old if name not in wanted)] for old in (self._order, self._order_of_last)
+        )
+        if (order, last) != (self._order, self._order_of_last):
+            self._order, self._order_of_last = order, last
             self._recompile(None)
 
     @property
@@ -290,7 +297,7 @@ class Bus:
     def is_heard(self, event: Callable[..., Event]) -> bool:
         """Whether anybody implements or subscribes to an event."""
         name = _event_class(event).hook_name
-        return bool(self._chain(name, frozenset()).implementations) or self._publisher(name) is not None
+        return bool(self.implementations(name)) or self._publisher(name) is not None
 
     def is_left_to(self, plugin: str, *events: Callable[..., Event]) -> bool:
         """Whether nobody but the named plugin implements any of these events, and nobody subscribes to them."""
@@ -348,8 +355,10 @@ class Bus:
         )
 
     def _implementations(self, hook: str, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
-        position = {name: index for index, name in enumerate(self._order)}
-        by_place = sorted(listed, key=lambda one: (_group(hook, one), position[one.plugin_name]))
+        groups = {one.plugin_name: _group(hook, one) for one in listed}
+        order = self._order, self._order_of_last
+        place = {name: (group, order[group == _LAST].index(name)) for name, group in groups.items()}
+        by_place = sorted(listed, key=lambda one: place[one.plugin_name])
         later: dict[str, set[str]] = {one.plugin_name: set() for one in by_place}
         for one in by_place:
             record, options = self._plugins[one.plugin_name], _options(one)
@@ -362,9 +371,7 @@ class Bus:
     def _implementation(self, hook: str, one: pluggy.HookImpl) -> Implementation:
         target: Target | None = getattr(one.function, TARGET, None)
         if target is None:
-            # pluggy leaves out parameters with defaults; whoever names a hook's argument gets it
-            keywords = tuple(name for name in one.kwargnames if name in hook_arguments(hook))
-            target = Target(one.function, tuple(one.argnames), keywords, final=False)
+            target = _target(hook, one.function)
         wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
         blame = self._blamer(self._plugins[one.plugin_name], hook)
         return Implementation(
@@ -391,13 +398,16 @@ class Bus:
             if plugin.is_user_code or not isinstance(error, Exception) or hasattr(error, "torchbus_plugin"):
                 return False
             error.torchbus_plugin = plugin.name  # type: ignore[attr-defined]  # the innermost plugin is to blame, once
-            error.add_note(f"Raised by plugin {plugin}, in its `{hook}`.")
+            note = f"Raised by plugin {plugin}, in its `{hook}`."
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
             plugin.last_failure = hook, error
-            quarantined = False
-            if plugin.policy == "quarantine":
-                quarantined = self._strike(plugin, hook, error)
-            self._tell_of_failure(plugin, hook, error, quarantined)
-            return plugin.policy == "quarantine"
+            if plugin.policy == "raise":
+                self._tell_of_failure(plugin, hook, error, quarantined=False)
+                return False
+            self._tell_of_failure(plugin, hook, error, quarantined=self._strike(plugin, hook, error))
+            del error.torchbus_plugin  # type: ignore[attr-defined]  # it ends here, and may be raised again
+            return True
 
         return blame
 
@@ -409,7 +419,7 @@ class Bus:
                 f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4
             )
             return False
-        if plugin.name in self._plugins:
+        if self._plugins.get(plugin.name) is plugin:
             self.unregister(plugin.name)
             self.quarantined.append(plugin)
             warnings.warn(
@@ -422,6 +432,9 @@ class Bus:
             return
         self._telling_of_failure = True
         try:
+            publish = self._publisher(PluginFailed.hook_name)
+            if publish is not None:
+                publish(plugin.name, hook, error, quarantined)
             self.emitter_without(plugin.name, PluginFailed)(plugin.name, hook, error, quarantined)
         finally:
             self._telling_of_failure = False
@@ -448,8 +461,24 @@ def _shape_of(plugin: object) -> Shape | None:
     return LOGGER_SHAPE if isinstance(plugin, Logger) else None
 
 
-def _order_option(plugin: object, shape: Shape | None, option: str) -> tuple[str, ...]:
-    return tuple(getattr(plugin, option, ())) if shape is CALLBACK_SHAPE else ()
+def _policy_of(plugin: object, name: str) -> FailurePolicy:
+    policy = getattr(plugin, "on_failure", None)
+    if not isinstance(policy, str):  # a method of that name, say
+        return "raise"
+    if policy not in get_args(FailurePolicy):
+        raise PluginValidationError(
+            f"{name}: `on_failure` is {policy!r}; it should be 'raise' or 'quarantine'.", plugin=name
+        )
+    return cast(FailurePolicy, policy)
+
+
+def _order_option(plugin: object, shape: Shape | None, option: str, name: str) -> tuple[str, ...]:
+    names = getattr(plugin, option, ()) if shape is CALLBACK_SHAPE else ()
+    if isinstance(names, str):
+        raise PluginValidationError(
+            f"{name}: `{option}` is {names!r}; it should be a tuple of plugin names, such as ({names!r},).", plugin=name
+        )
+    return tuple(names)
 
 
 def _options(one: pluggy.HookImpl) -> dict[str, Any]:
@@ -457,23 +486,46 @@ def _options(one: pluggy.HookImpl) -> dict[str, Any]:
     return options
 
 
+_LAST = 2
+
+
 def _group(hook: str, one: pluggy.HookImpl) -> int:
     target: Target | None = getattr(one.function, TARGET, None)
     if target is not None and target.final and kind_of(HOOKS[hook]) == "provider":
         return -1  # the user's code wins over every plugin
-    return 0 if one.tryfirst else 2 if one.trylast else 1
+    return 0 if one.tryfirst else _LAST if one.trylast else 1
 
 
-def _verify(implementations: object, name: str, must_hear: bool) -> None:
-    """Refuse what does not fit the contract, before pluggy changes anything."""
-    found = 0
-    for attribute in dir(implementations):
-        static = inspect.getattr_static(implementations, attribute, None)
+def _target(hook: str, function: Callable[..., Any]) -> Target:
+    """How to call a hookimpl: whoever names an argument of the hook gets it, also where there is a default."""
+    positional, keywords, has_gap = [], [], False
+    for one in inspect.signature(function).parameters.values():
+        if one.name not in hook_arguments(hook) or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            has_gap = True  # it keeps its default, so what follows goes by keyword
+        elif one.kind is not one.KEYWORD_ONLY and not has_gap:
+            positional.append(one.name)
+        elif one.kind is not one.POSITIONAL_ONLY:
+            keywords.append(one.name)
+    return Target(function, tuple(positional), tuple(keywords), final=False)
+
+
+def _verified(plugin: object, name: str, must_hear: bool) -> Implementations:
+    """The hookimpls of a plugin; what does not fit the contract is refused before pluggy changes anything."""
+    found: dict[str, str] = {}
+    implementations = Implementations(plugin=plugin)
+    for attribute in dir(plugin):
+        static = inspect.getattr_static(plugin, attribute, None)
         options = getattr(getattr(static, "__func__", static), OPTIONS, None)
         if not isinstance(options, dict):
             continue
-        found += 1
         hook = options.get("specname") or attribute
+        if hook in found:
+            raise PluginValidationError(
+                f"{name}: `{found[hook]}` and `{attribute}` both implement the hook `{hook}`. To fix: let one call the"
+                " other.",
+                plugin=name,
+            )
+        found[hook] = attribute
         if hook not in HOOKS:
             if options.get("optionalhook"):
                 continue
@@ -482,19 +534,42 @@ def _verify(implementations: object, name: str, must_hear: bool) -> None:
                 " `torchbus_hookspecs.specs` documents every hook.",
                 plugin=name,
             )
-        function = getattr(implementations, attribute)
-        known = hook_arguments(hook)
-        for parameter in inspect.signature(function).parameters.values():
-            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if named and parameter.default is parameter.empty and parameter.name not in known:
-                raise PluginValidationError(
-                    f"{name}: `{hook}` has no argument `{parameter.name}`.{did_you_mean(parameter.name, known)}"
-                    f" It has: {', '.join(known) or 'none'}; take only those you need.",
-                    plugin=name,
-                )
+        function = getattr(plugin, attribute)
+        _verify_arguments(function, hook, name)
+        _verify_wrapper(function, hook, name, options)
+        setattr(implementations, attribute, function)
     if must_hear and not found:
         raise PluginValidationError(
             f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
             " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
+            plugin=name,
+        )
+    return implementations
+
+
+def _verify_arguments(function: Callable[..., Any], hook: str, name: str) -> None:
+    known = hook_arguments(hook)
+    for one in inspect.signature(function).parameters.values():
+        is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if is_needed and one.name not in known:
+            raise PluginValidationError(
+                f"{name}: `{hook}` has no argument `{one.name}`.{did_you_mean(one.name, known)}"
+                f" It has: {', '.join(known) or 'none'}; take only those you need.",
+                plugin=name,
+            )
+
+
+def _verify_wrapper(function: Callable[..., Any], hook: str, name: str, options: dict[str, Any]) -> None:
+    styles = [style for style in ("wrapper", "hookwrapper") if options.get(style)]
+    if len(styles) == 2:
+        raise PluginValidationError(
+            f"{name}: `{hook}` is marked with `wrapper` and `hookwrapper`: they exclude each other. To fix: keep"
+            " `wrapper`.",
+            plugin=name,
+        )
+    if styles and not inspect.isgeneratorfunction(function):
+        raise PluginValidationError(
+            f"{name}: `{hook}` is marked as a wrapper, and does not `yield`. To fix: write `result = yield` where the"
+            " others run, and return the result.",
             plugin=name,
         )

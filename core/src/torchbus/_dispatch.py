@@ -152,10 +152,10 @@ def _plain_body(chain: Chain, bound: dict[str, Any]) -> list[str]:
             "try:",
             f"    result = _f{index}({one.call})",
             "except BaseException as error:",
-            # whoever catches it goes on in the outer hook
-            f"    if not _b{index}(error):",
-            "        _scope.hook = outer",
-            "        raise",
+            # whoever hears of it or catches it goes on in the outer hook
+            "    _scope.hook = outer",
+            f"    if not _b{index}(error): raise",
+            f"    _scope.hook = {chain.hook!r}",
             "else:",
             *(f"    {line}" for line in use),
         ]
@@ -184,15 +184,18 @@ def _wrapped(chain: Chain) -> Callable[..., Any]:
         result: Any = None
         error: BaseException | None = None
         try:
-            for one in chain.wrappers:
-                running.append((one, _start(one, arguments)))
-            result = inner(*values)
-        except BaseException as raised:  # handed to the wrappers, then raised again
-            error = raised
-            result = None if chain.kind == "provider" else []
-        while running:
-            result, error = _finish(*running.pop(), result, error)
-        scope.hook = outer
+            try:
+                for one in chain.wrappers:
+                    generator = _start(one, arguments)
+                    if generator is not None:
+                        running.append((one, generator))
+                result = inner(*values)
+            except BaseException as raised:  # handed to the wrappers, then raised again
+                error = raised
+            while running:
+                result, error = _finish(*running.pop(), result, error)
+        finally:
+            scope.hook = outer
         if error is not None:
             raise error
         return result
@@ -200,18 +203,22 @@ def _wrapped(chain: Chain) -> Callable[..., Any]:
     return call
 
 
-def _start(one: Implementation, arguments: dict[str, Any]) -> Generator[None, Any, Any]:
+_ENDED = object()
+
+
+def _start(one: Implementation, arguments: dict[str, Any]) -> Generator[None, Any, Any] | None:
+    """Run a wrapper up to its ``yield``; ``None`` if it failed and the call goes on without it."""
     positional = [arguments[name] for name in one.positional]
     try:
         generator: Generator[None, Any, Any] = one.function(
             *positional, **{key: arguments[key] for key in one.keywords}
         )
-        next(generator)
-    except StopIteration:
-        raise RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and did not yield") from None
+        if next(generator, _ENDED) is _ENDED:
+            raise RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and did not yield")
     except BaseException as error:
-        one.blame(error)
-        raise
+        if not one.blame(error):
+            raise
+        return None
     return generator
 
 
@@ -228,6 +235,8 @@ def _finish(
             generator.send(result)
         else:
             generator.throw(error)
+        generator.close()
+        raise RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and has a second yield")
     except StopIteration as stop:
         if outcome is None:
             return stop.value, None
@@ -239,8 +248,6 @@ def _finish(
         # Python turns a StopIteration that crosses a generator into a RuntimeError: undo that
         if isinstance(raised, RuntimeError) and isinstance(error, StopIteration) and raised.__cause__ is error:
             return result, error
-        if raised is not error:
-            one.blame(raised)
+        if raised is not error and one.blame(raised):
+            return result, error  # as if it had let the call pass
         return result, raised
-    generator.close()
-    return result, RuntimeError(f"hook wrapper of plugin {one.plugin!r} must yield once, and has a second yield")

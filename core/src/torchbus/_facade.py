@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from ._discovery import PluginKind, discover, find_offer, load_offer
+from ._discovery import STANDARD, PluginKind, discover, find_offer, load_offer
 from ._errors import PluginNotFoundError, did_you_mean
 from ._plugins import instance_name
 
@@ -24,19 +24,29 @@ def lazy_classes(
         companions: further names, with the entry point whose package has them (bases, themes, …).
 
     Raises (from ``__getattr__``):
-        ImportError: the plugin with that class is not installed; the message says what to install.
+        ImportError: the standard plugin with that class is not installed; the message says what to install.
+        AttributeError: no plugin has such a class; the message gives the nearest.
     """
+    resolved: dict[str, Any] = {}
 
     def get(name: str) -> Any:
+        if name not in resolved:
+            resolved[name] = resolve(name)
+        return resolved[name]
+
+    def resolve(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         entry = companions.get(name) or _entry_name(name)
+        offers = discover()
         try:
-            offer = find_offer(entry, kind)
+            offer = find_offer(entry, kind, offers)
         except PluginNotFoundError as error:
-            known = [_class_of(one.target) for one in discover() if one.kind == kind]
+            if entry in STANDARD:
+                # no AttributeError: Python would drop its text in `from torchbus.callbacks import ...`
+                raise ImportError(f"{module}.{name} is not installed. {error}") from None
+            known = [_class_of(one.target) for one in offers if one.kind == kind]
             hint = did_you_mean(name, [*known, *companions])
-            # an AttributeError, so that hasattr() and `from ... import` behave as usual
             raise AttributeError(f"module {module!r} has no {name!r}.{hint} {error}") from None
         if _class_of(offer.target) == name:
             return load_offer(offer)

@@ -69,9 +69,9 @@ def instance_name(plugin: object) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def load_kind(name: str, kind: PluginKind) -> type:
+def load_kind(name: str, kind: PluginKind, offers: list[Offer] | None = None) -> type:
     """The class that an installed plugin of that kind and name offers."""
-    offer = find_offer(name, kind)
+    offer = find_offer(name, kind, offers)
     loaded = load_offer(offer)
     if not (isinstance(loaded, type) and issubclass(loaded, KIND_CLASSES[kind])):
         raise _wrong_kind(offer, loaded)

@@ -210,9 +210,10 @@ class Trainer(TrainerSurface):
             torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
         if benchmark is not None:
             torch.backends.cudnn.benchmark = benchmark
-        self.accelerator, chosen = choose_accelerator(accelerator, devices)
+        enabler = Enabler(self._default_root_dir)
+        self.accelerator, chosen = choose_accelerator(accelerator, devices, enabler.offers)
         self.num_nodes = num_nodes
-        self.strategy = choose_strategy(strategy, self.accelerator, chosen)
+        self.strategy = choose_strategy(strategy, self.accelerator, chosen, enabler.offers)
         if isinstance(precision, Precision):
             self.precision_plugin = precision
         else:
@@ -232,7 +233,7 @@ class Trainer(TrainerSurface):
         if fast_dev_run:
             logger = self._limit_everything(int(fast_dev_run))
             enable_checkpointing = enable_checkpointing or None
-        self.wiring = Wiring(self, self.bus, Enabler(self._default_root_dir))
+        self.wiring = Wiring(self, self.bus, enabler)
         quiet = None if not (barebones or fast_dev_run) else False
         self.wiring.enable_all(
             callbacks,
