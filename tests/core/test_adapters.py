@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from torchbus import Bus
-from torchbus._bus import CALLBACK_SHAPE
+from torchbus._adapters import Shape
 from torchbus._errors import PluginConflictError, PluginValidationError
 from torchbus_hookspecs import Callback, Logger, hookimpl
 from torchbus_hookspecs.events import (
@@ -47,7 +47,7 @@ def test_hookimpls_take_any_subset_of_the_arguments_in_any_order(bus: Bus) -> No
     bus.register(plugin(on_train_batch_end=lambda batch_idx, trainer: ("two", batch_idx, trainer)), "two")
     bus.register(plugin(on_train_batch_end=lambda: "none"), "none")
     bus.register(plugin(on_train_batch_end=lambda outputs: ("one", outputs)), "one")
-    results = bus.emitter(TrainBatchEnd)("trainer", "module", "outputs", "batch", 5)  # type: ignore[arg-type]
+    results = bus.emitter(TrainBatchEnd)("trainer", "module", "outputs", "batch", 5)
     assert results == [("one", "outputs"), "none", ("two", 5, "trainer")]
 
 
@@ -56,7 +56,7 @@ def test_parameters_with_defaults_receive_the_argument(bus: Bus) -> None:
         return trainer, batch_idx, of_my_own
 
     bus.register(plugin(on_train_batch_end=on_train_batch_end), "a")
-    assert bus.emitter(TrainBatchEnd)("trainer", 2, 3, 4, 5) == [("trainer", 5, "kept")]  # type: ignore[arg-type]
+    assert bus.emitter(TrainBatchEnd)("trainer", 2, 3, 4, 5) == [("trainer", 5, "kept")]
 
 
 def test_keyword_only_and_positional_only_parameters_receive_the_argument(bus: Bus) -> None:
@@ -64,7 +64,7 @@ def test_keyword_only_and_positional_only_parameters_receive_the_argument(bus: B
         return trainer, outputs, batch, batch_idx
 
     bus.register(plugin(on_train_batch_end=on_train_batch_end), "a")
-    assert bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5) == [(1, 3, 4, 5)]  # type: ignore[arg-type]
+    assert bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5) == [(1, 3, 4, 5)]
 
 
 def test_methods_of_objects_are_hookimpls(bus: Bus) -> None:
@@ -88,10 +88,10 @@ def test_methods_of_objects_are_hookimpls(bus: Bus) -> None:
 
     hearing = Hearing()
     bus.register(hearing, "a")
-    bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5)  # type: ignore[arg-type]
+    bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5)
     assert hearing.seen == [5]
-    assert bus.emitter(TrainStart)("trainer", 2) == ["trainer"]  # type: ignore[arg-type]
-    assert bus.emitter(TrainEnd)(1, "module") == [(Hearing, "module")]  # type: ignore[arg-type]
+    assert bus.emitter(TrainStart)("trainer", 2) == ["trainer"]
+    assert bus.emitter(TrainEnd)(1, "module") == [(Hearing, "module")]
 
 
 def test_specname_gives_a_function_another_name(bus: Bus, calls: list[str]) -> None:
@@ -128,44 +128,44 @@ def test_only_overridden_methods_of_a_callback_are_implementations(bus: Bus) -> 
 
 def test_a_method_set_on_the_instance_is_an_implementation(bus: Bus, calls: list[str]) -> None:
     callback = Callback()
-    callback.on_train_start = lambda trainer, pl_module: calls.append(trainer)  # type: ignore[method-assign]
+    callback.on_train_start = lambda trainer, pl_module: calls.append(trainer)
     bus.register(callback, "a")
-    bus.emitter(TrainStart)("trainer", 2)  # type: ignore[arg-type]
+    bus.emitter(TrainStart)("trainer", 2)
     assert calls == ["trainer"]
 
 
 def test_methods_of_callbacks_are_called_by_position_whatever_their_parameters_are_named(bus: Bus) -> None:
     class Renamed(Callback):
-        def on_train_batch_end(self, t: Any, m: Any, o: Any, b: Any, i: Any) -> Any:  # type: ignore[override]
+        def on_train_batch_end(self, t: Any, m: Any, o: Any, b: Any, i: Any) -> Any:
             return t, m, o, b, i
 
     class Defaults(Callback):
-        def on_train_batch_end(  # type: ignore[override]
+        def on_train_batch_end(
             self, trainer: Any, module: Any, out: Any = None, batch: Any = None, idx: Any = None, mine: Any = "mine"
         ) -> Any:
             return trainer, module, out, batch, idx, mine
 
     class Starred(Callback):
-        def on_train_batch_end(self, *args: Any) -> Any:  # type: ignore[override]
+        def on_train_batch_end(self, *args: Any) -> Any:
             return args
 
     class Both(Callback):
-        def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> Any:
             return trainer, args, kwargs
 
     class KeywordOnly(Callback):
-        def on_train_batch_end(  # type: ignore[override]
+        def on_train_batch_end(
             self, trainer: Any, pl_module: Any, *, batch_idx: Any, batch: Any, outputs: Any = None
         ) -> Any:
             return trainer, pl_module, outputs, batch, batch_idx
 
     class StarredAndKeywordOnly(Callback):
-        def on_train_batch_end(self, *args: Any, batch_idx: Any) -> Any:  # type: ignore[override]
+        def on_train_batch_end(self, *args: Any, batch_idx: Any) -> Any:
             return args, batch_idx
 
     for one in (StarredAndKeywordOnly, KeywordOnly, Both, Starred, Defaults, Renamed):
         bus.register(one())
-    assert bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5) == [  # type: ignore[arg-type]
+    assert bus.emitter(TrainBatchEnd)(1, 2, 3, 4, 5) == [
         (1, 2, 3, 4, 5),
         (1, 2, 3, 4, 5, "mine"),
         (1, 2, 3, 4, 5),
@@ -184,24 +184,24 @@ def test_setup_and_teardown_pass_the_stage_by_keyword(bus: Bus) -> None:
             seen.append(("plain", trainer, pl_module, stage))
 
     class Optional(Callback):
-        def setup(self, trainer: Any, pl_module: Any, extra: Any = "kept", stage: str | None = None) -> None:  # type: ignore[override]
+        def setup(self, trainer: Any, pl_module: Any, extra: Any = "kept", stage: str | None = None) -> None:
             seen.append(("optional", extra, stage))
 
     class Keywords(Callback):
-        def setup(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        def setup(self, *args: Any, **kwargs: Any) -> None:
             seen.append(("keywords", args, kwargs))
 
         def teardown(self, trainer: Any, pl_module: Any, *, stage: str) -> None:
             seen.append(("teardown", stage))
 
     class Renamed(Callback):
-        def setup(self, trainer: Any, pl_module: Any, phase: str) -> None:  # type: ignore[override]
+        def setup(self, trainer: Any, pl_module: Any, phase: str) -> None:
             seen.append(("renamed", phase))
 
     for one in (Renamed, Keywords, Optional, Plain):
         bus.register(one())
-    bus.emitter(Setup)(1, 2, "fit")  # type: ignore[arg-type]
-    bus.emitter(Teardown)(1, 2, "fit")  # type: ignore[arg-type]
+    bus.emitter(Setup)(1, 2, "fit")
+    bus.emitter(Teardown)(1, 2, "fit")
     assert seen == [
         ("plain", 1, 2, "fit"),
         ("optional", "kept", "fit"),
@@ -213,11 +213,11 @@ def test_setup_and_teardown_pass_the_stage_by_keyword(bus: Bus) -> None:
 
 def test_a_method_may_leave_out_the_index_of_the_loader(bus: Bus) -> None:
     class Short(Callback):
-        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, idx: Any) -> Any:  # type: ignore[override]
+        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, idx: Any) -> Any:
             return idx
 
     bus.register(Short())
-    assert bus.emitter(ValidationBatchEnd)(1, 2, 3, 4, 5, 0) == [5]  # type: ignore[arg-type]
+    assert bus.emitter(ValidationBatchEnd)(1, 2, 3, 4, 5, 0) == [5]
 
 
 def test_a_module_is_called_without_trainer_and_module(bus: Bus) -> None:
@@ -228,16 +228,16 @@ def test_a_module_is_called_without_trainer_and_module(bus: Bus) -> None:
         def validation_step(self, *args: Any) -> Any:
             return args
 
-    shape = type(CALLBACK_SHAPE)(Module, ("validation_step",), leading=False, final=True)
+    shape = Shape(Module, ("validation_step",), leading=False, final=True)
     bus.register(Mine(), "module", shape=shape)
     emit = bus.emitter(ValidationStep)
-    assert emit(1, 2, "batch", 0, 0) == ("batch", 0), "with one loader its index is needless"  # type: ignore[arg-type]
-    assert emit(1, 2, "batch", 0, 1) == ("batch", 0, 1)  # type: ignore[arg-type]
+    assert emit(1, 2, "batch", 0, 0) == ("batch", 0), "with one loader its index is needless"
+    assert emit(1, 2, "batch", 0, 1) == ("batch", 0, 1)
 
 
 def test_loggers_are_plugins_and_args_and_kwargs_are_spread_out(bus: Bus) -> None:
     class Recording(Logger):
-        name = version = None  # type: ignore[assignment]
+        name = version = None
 
         def __init__(self) -> None:
             self.seen: list[Any] = []
@@ -284,9 +284,9 @@ def test_a_callback_may_provide_what_callbacks_of_lightning_cannot(bus: Bus) -> 
 
     bus.register(Providing(), "a")
     emit = bus.emitter(ConfigureOptimizers)
-    assert emit(1, "module") == "for module"  # type: ignore[arg-type]
+    assert emit(1, "module") == "for module"
     bus.register(Overriding(), "b")
-    assert emit(1, "module") == "better, for module"  # type: ignore[arg-type]
+    assert emit(1, "module") == "better, for module"
 
 
 def test_a_method_of_a_callback_may_be_a_wrapper(bus: Bus, calls: list[str]) -> None:
@@ -330,28 +330,28 @@ def near_miss() -> Any:
 
 def too_few_parameters() -> Any:
     class Short(Callback):
-        def on_train_batch_end(self, trainer: Any, pl_module: Any) -> None: ...  # type: ignore[override]
+        def on_train_batch_end(self, trainer: Any, pl_module: Any) -> None: ...
 
     return Short()
 
 
 def too_few_parameters_with_a_stage() -> Any:
     class Short(Callback):
-        def setup(self, trainer: Any, stage: str) -> None: ...  # type: ignore[override]
+        def setup(self, trainer: Any, stage: str) -> None: ...
 
     return Short()
 
 
 def too_many_parameters() -> Any:
     class Long(Callback):
-        def on_train_start(self, trainer: Any, pl_module: Any, batch: Any) -> None: ...  # type: ignore[override]
+        def on_train_start(self, trainer: Any, pl_module: Any, batch: Any) -> None: ...
 
     return Long()
 
 
 def unknown_keyword() -> Any:
     class Asking(Callback):
-        def on_train_start(self, trainer: Any, pl_module: Any, *, batch: Any) -> None: ...  # type: ignore[override]
+        def on_train_start(self, trainer: Any, pl_module: Any, *, batch: Any) -> None: ...
 
     return Asking()
 
@@ -464,7 +464,7 @@ def test_one_plugin_under_two_names_is_refused(bus: Bus, calls: list[str]) -> No
 
 def test_an_unknown_policy_is_refused(bus: Bus) -> None:
     class Odd(Callback):
-        on_failure = "quarantaine"  # type: ignore[assignment]
+        on_failure = "quarantaine"
 
     with pytest.raises(PluginValidationError, match=r"odd: `on_failure` is 'quarantaine'.*'raise' or 'quarantine'"):
         bus.register(Odd(), "odd")

@@ -11,6 +11,7 @@ import pluggy
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from torchbus import Bus
 from torchbus_hookspecs import hookimpl, specs
 from torchbus_hookspecs.events import EVENTS
@@ -22,8 +23,6 @@ HOOKS = {
 """A broadcast and a provider, with what they are called with."""
 
 ERRORS = {one.__name__: one for one in (ValueError, KeyError, KeyboardInterrupt, StopIteration)}
-if pluggy.__version__ < "1.6":
-    del ERRORS["StopIteration"]  # pluggy turned it into a RuntimeError: https://github.com/pytest-dev/pluggy/issues/544
 Log = list[tuple[Any, ...]]
 
 
@@ -183,13 +182,17 @@ STEPS = st.lists(st.one_of(plugins(), plugins(), plugins(), st.integers(0, 9)), 
 """A plugin to register, or the number of one to unregister."""
 
 
+@pytest.mark.skipif(
+    Version(pluggy.__version__) < Version("1.6"),
+    reason="before 1.6 pluggy lost a StopIteration (its issue 544) and kept interrupts from outer wrappers",
+)
 @pytest.mark.filterwarnings("ignore::pluggy.PluggyTeardownRaisedWarning")
 @settings(max_examples=200, deadline=None)
 @given(STEPS)
 @example([(Impl("on_train_batch_end", place="trylast"),), (Impl("on_train_batch_end", place="trylast"),)])
 @example(
     [
-        (Impl("optimizer_step", act=[*ERRORS][-1]),),
+        (Impl("optimizer_step", act="StopIteration"),),
         (Impl("optimizer_step", style="hookwrapper", act="look"),),
         (Impl("optimizer_step", style="wrapper", act="pass"),),
     ]

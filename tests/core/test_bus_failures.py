@@ -349,7 +349,7 @@ def test_scope_is_restored_after_a_failure(bus: Bus, policy: Any, wrapped: bool)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                inner(1, 2, 0, 0, None, None)  # type: ignore[arg-type]
+                inner(1, 2, 0, 0, None, None)
             except ValueError:
                 seen.append("caught")
         seen.append(bus.scope.hook)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from ._errors import MisconfigurationException
 
-__all__ = ["Fraction", "Interval", "Limits", "NumberOfRuns", "check_barebones", "check_clipping"]
+__all__ = [
+    "Count",
+    "Fraction",
+    "Interval",
+    "NotNegative",
+    "NumberOfRuns",
+    "Positive",
+    "check_barebones",
+    "check_clipping",
+    "check_unavailable",
+]
 
 
 def _fraction(value: int | float) -> int | float:
@@ -53,17 +62,6 @@ NumberOfRuns = Annotated[bool | int, AfterValidator(_runs)]
 """``True`` for one, or how many."""
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
-ClipAlgorithm = Literal["norm", "value"]
-
-
-@dataclass(slots=True)
-class Limits:
-    """How many epochs, steps and batches a run has."""
-
-    max_epochs: int | None
-    min_epochs: int | None
-    max_steps: int
-    min_steps: int | None
 
 
 def check_clipping(value: Any, algorithm: Any) -> None:
@@ -80,6 +78,23 @@ def check_clipping(value: Any, algorithm: Any) -> None:
     if algorithm is not None and str(algorithm).lower() not in ("norm", "value"):
         raise MisconfigurationException(
             f"Trainer(gradient_clip_algorithm={algorithm!r}): unknown; it must be 'norm' or 'value'."
+        )
+
+
+def check_unavailable(profiler: Any, num_nodes: int) -> None:
+    """Refuse what no installed plugin can do, rather than pass over it.
+
+    Raises:
+        MisconfigurationException: so it is.
+    """
+    if profiler is not None:
+        raise MisconfigurationException(
+            f"Trainer(profiler={profiler!r}): torchbus has no profilers yet. To fix: leave it out; torch.profiler can be"
+            " used around trainer.fit."
+        )
+    if num_nodes > 1:
+        raise MisconfigurationException(
+            f"Trainer(num_nodes={num_nodes}): training on several machines needs a strategy for it, and there is none yet."
         )
 
 

@@ -469,7 +469,7 @@ def _policy_of(plugin: object, name: str) -> FailurePolicy:
         raise PluginValidationError(
             f"{name}: `on_failure` is {policy!r}; it should be 'raise' or 'quarantine'.", plugin=name
         )
-    return cast(FailurePolicy, policy)
+    return cast("FailurePolicy", policy)
 
 
 def _order_option(plugin: object, shape: Shape | None, option: str, name: str) -> tuple[str, ...]:

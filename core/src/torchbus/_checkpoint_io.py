@@ -30,6 +30,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_leftovers(path.parent)
         descriptor, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{os.getpid()}-", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         try:

@@ -78,7 +78,7 @@ def on_validation_model_eval(trainer: Any, pl_module: Any) -> bool:
 
 @default
 def on_validation_model_train(trainer: Any, pl_module: Any) -> bool:
-    """Training mode for every submodule. (Without an override each goes back to the mode it had: see the loop.)"""
+    """Training mode for every submodule; without an override the loop restores each one's own mode instead."""
     pl_module.train()
     return True
 

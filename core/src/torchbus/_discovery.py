@@ -20,6 +20,7 @@ PluginKind = Literal["callbacks", "loggers", "accelerators", "strategies", "prof
 GROUPS: dict[PluginKind, str] = {kind: f"torchbus.{kind}" for kind in get_args(PluginKind)}
 
 ALLOW_VARIABLE = "TORCHBUS_PLUGIN_ALLOW"
+OWN = "torchbus-core"
 
 STANDARD: dict[str, str] = {
     "early_stopping": "torchbus-stopping",
@@ -72,22 +73,23 @@ def discover() -> list[Offer]:
     """Every plugin that installed distributions offer, by kind and name.
 
     With the environment variable ``TORCHBUS_PLUGIN_ALLOW`` (distribution names, separated by commas), plugins of other
-    distributions are marked as not allowed.
+    distributions are marked as not allowed; torchbus-core itself is always allowed.
     """
     offers = []
     allowed = os.environ.get(ALLOW_VARIABLE)
-    names = None if allowed is None else {_normal(name) for name in allowed.split(",")}
+    names = None if allowed is None else {OWN, *(_normal(name) for name in allowed.split(","))}
     kinds = {group: kind for kind, group in GROUPS.items()}
     seen: set[str] = set()
     for distribution in metadata.distributions():
         # an earlier path hides a later one, as for imports
+        key = _key(distribution)
+        if key in seen:
+            continue
+        seen.add(key)
         points = [point for point in _entry_points(distribution) if point.group in kinds]
         if not points:
             continue
         name, version, requires = _identity(distribution)
-        if _normal(name) in seen:
-            continue
-        seen.add(_normal(name))
         fault = _contract_fault(name, version, requires)
         if not version:
             fault = f"{name} is damaged: its metadata lacks a name or a version. To fix: reinstall it."
@@ -103,6 +105,12 @@ def _entry_points(distribution: Any) -> Iterable[Any]:  # Any: the types differ 
         return found
     except Exception:  # a stranger's damaged file must not stop anybody; whom it belongs to cannot be told
         return ()
+
+
+def _key(distribution: Any) -> str:
+    """The normalised name, from the folder's name where there is one: reading all metadata would take too long."""
+    stem, suffix = os.path.splitext(os.path.basename(str(getattr(distribution, "_path", ""))))
+    return _normal(stem.partition("-")[0] if suffix in (".dist-info", ".egg-info") else _identity(distribution)[0])
 
 
 def _identity(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
@@ -127,9 +135,10 @@ def _contract_fault(name: str, version: str, requires: tuple[str, ...]) -> str:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if _normal(requirement.name) == "torchbus-hookspecs" and not requirement.specifier.contains(
-            CONTRACT_VERSION, prereleases=True
-        ):
+        if _normal(requirement.name) != "torchbus-hookspecs":
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and not requirement.specifier.contains(CONTRACT_VERSION, prereleases=True):
             return (
                 f"{name} {version} is made for torchbus-hookspecs {requirement.specifier}, and {CONTRACT_VERSION} is"
                 f" installed. To fix: install a version of {name} for contract {CONTRACT_VERSION.split('.')[0]}."
@@ -161,6 +170,13 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
     if len(found) == 1:
         return found[0]
     what = "plugin" if kind is None else f"plugin of kind `{kind}`"
+    if found and len({offer.distribution for offer in found}) == 1:
+        kinds = " and ".join(f"as {offer.kind}" for offer in found)
+        raise PluginConflictError(
+            f"{found[0].origin} offers `{bare}` {kinds}. To fix: enable it where only one kind is meant, such as"
+            " callbacks= or logger=.",
+            plugin=name,
+        )
     if found:
         owners = ", ".join(offer.origin for offer in found)
         raise PluginConflictError(

@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
 from ._data.transfer import convert_floats
 
-__all__ = ["Precision", "PrecisionName", "make_precision"]
+__all__ = ["Precision", "PrecisionName", "make_precision", "skipped_init"]
 
 T = TypeVar("T")
 PrecisionName = Literal["16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true"]
@@ -48,6 +49,10 @@ class Precision:
 
     def forward_context(self) -> AbstractContextManager[Any]:
         """What every step runs in."""
+        return nullcontext()
+
+    def init_context(self) -> AbstractContextManager[Any]:
+        """What new modules are made in."""
         return nullcontext()
 
     def scale(self, loss: Tensor) -> Tensor:
@@ -96,6 +101,9 @@ class TruePrecision(Precision):
     def forward_context(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = self._default_dtype()
         return context
+
+    def init_context(self) -> AbstractContextManager[Any]:
+        return self.forward_context()
 
 
 class MixedPrecision(Precision):
@@ -148,13 +156,30 @@ class MixedPrecision(Precision):
             self.scaler.load_state_dict(state_dict)
 
 
+class _SkippedInit(TorchFunctionMode):
+    """Makes the functions of ``torch.nn.init`` give back their tensor untouched."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def skipped_init() -> AbstractContextManager[Any]:
+    """Inside, new modules do not fill their parameters."""
+    return _SkippedInit()
+
+
 def make_precision(name: Any, device_type: str) -> Precision:
     """The precision of that name, on that type of device.
 
     Raises:
         ValueError: there is no such precision.
     """
-    known: PrecisionName | None = _ALIASES.get(name, name if name in get_args(PrecisionName) else None)
+    known: PrecisionName | None = None
+    if isinstance(name, str | int):  # a list, say, could not even be looked up
+        known = _ALIASES.get(name, name if name in get_args(PrecisionName) else None)  # type: ignore[arg-type]  # just looked
     if known is None:
         choices = ", ".join(repr(one) for one in get_args(PrecisionName))
         raise ValueError(f"Trainer(precision={name!r}): unknown; it must be one of {choices} (or 16, 32, 64, 'bf16').")

@@ -15,7 +15,6 @@ from torchbus_hookspecs import events
 
 from ._adapters import overridden_methods
 from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
-from ._checkpoint_io import sweep_leftovers
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
 from ._module import LightningModule
@@ -26,9 +25,22 @@ from ._state import RunningStage, TrainerFn, TrainerStatus
 if TYPE_CHECKING:
     from ._trainer import Trainer
 
-__all__ = ["check_entry", "check_model", "fit_body", "guarded", "preempt", "run", "split_data"]
+__all__ = [
+    "attach",
+    "begin",
+    "check_entry",
+    "check_model",
+    "fit_body",
+    "guarded",
+    "preempt",
+    "resolve_limits",
+    "run",
+    "split_data",
+]
 
 T = TypeVar("T")
+
+EPOCHS_WHEN_UNSAID = 1000
 
 STAGES = {
     TrainerFn.FITTING: RunningStage.TRAINING,
@@ -36,6 +48,43 @@ STAGES = {
     TrainerFn.TESTING: RunningStage.TESTING,
     TrainerFn.PREDICTING: RunningStage.PREDICTING,
 }
+
+
+def begin(trainer: Trainer, fn: TrainerFn, model: Any) -> None:
+    """An entry point was called: from here on, failures are told to the plugins."""
+    trainer._lightning_module = getattr(model, "_orig_mod", model)
+    trainer.state.fn, trainer.state.status, trainer.state.stage = fn, TrainerStatus.RUNNING, STAGES[fn]
+    if fn == TrainerFn.FITTING:
+        trainer.should_stop = False
+    trainer.bus.scope.hook = ""
+    trainer.metrics.results = None
+
+
+def attach(trainer: Trainer, datamodule: LightningDataModule | None) -> None:
+    """Make module and datamodule part of the bus, and see that they have what the entry point needs."""
+    module = trainer.lightning_module
+    trainer.datamodule = datamodule
+    module.trainer = trainer
+    if datamodule is not None:
+        datamodule.trainer = trainer
+    trainer.wiring.attach(module, datamodule)
+    check_entry(trainer)
+
+
+def resolve_limits(trainer: Trainer) -> None:
+    """Settle how long to train where that was left open."""
+    if trainer.max_epochs is None:
+        limited = trainer.max_steps != -1 or trainer.max_time is not None
+        if not limited:
+            warnings.warn(
+                f"Neither max_epochs nor max_steps nor max_time is set: training ends after {EPOCHS_WHEN_UNSAID} epochs."
+                " To train without a limit: Trainer(max_epochs=-1).",
+                UserWarning,
+                stacklevel=4,
+            )
+        trainer.max_epochs = -1 if limited else EPOCHS_WHEN_UNSAID
+    if trainer.min_epochs is None and trainer.min_steps is not None:
+        trainer.min_epochs = 1
 
 
 def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:
@@ -92,7 +141,6 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     _tell_loggers(trainer)
     if checkpoint is not None and is_fit:
         restore_training(trainer, checkpoint)
-    sweep_leftovers(Path(trainer.default_root_dir))
     del checkpoint
 
     with _sigterm_noticed(trainer), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
@@ -183,9 +231,10 @@ def preempt(trainer: Trainer) -> None:
         SystemExit: always.
     """
     trainer.bus.emitter(events.Preempted)(trainer, trainer.lightning_module, int(signal.SIGTERM))
-    path = Path(trainer.default_root_dir) / "preempted.ckpt"
-    trainer.save_checkpoint(path)
-    trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
+    if trainer.state.fn == TrainerFn.FITTING:
+        path = Path(trainer.default_root_dir) / "preempted.ckpt"
+        trainer.save_checkpoint(path)
+        trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
     raise SystemExit(128 + signal.SIGTERM)
 
 
@@ -199,6 +248,7 @@ def _sigterm_noticed(trainer: Trainer) -> Iterator[None]:
     def notice(number: int, frame: Any) -> None:
         trainer.received_sigterm = True
 
+    trainer.received_sigterm = False
     before = signal.signal(signal.SIGTERM, notice)
     try:
         yield

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -27,6 +26,7 @@ from ._arguments import (
     Positive,
     check_barebones,
     check_clipping,
+    check_unavailable,
 )
 from ._bus import Bus, Subscription
 from ._checkpoint import dump
@@ -38,9 +38,9 @@ from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
 from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
-from ._precision import Precision, make_precision
+from ._precision import Precision, make_precision, skipped_init
 from ._report import fault_report, results_table
-from ._state import TrainerFn, TrainerState, TrainerStatus
+from ._state import TrainerFn, TrainerState
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
 from ._wiring import Wiring
@@ -55,7 +55,6 @@ __all__ = ["Trainer"]
 
 E = TypeVar("E", bound=Event)
 T = TypeVar("T")
-EPOCHS_WHEN_UNSAID = 1000
 
 
 @validated
@@ -163,6 +162,7 @@ class Trainer(TrainerSurface):
             logger = enable_checkpointing = enable_progress_bar = enable_model_summary = False
             num_sanity_val_steps = log_every_n_steps = 0
         check_clipping(gradient_clip_val, gradient_clip_algorithm)
+        check_unavailable(profiler, num_nodes)
         if check_val_every_n_epoch is None and isinstance(val_check_interval, float):
             raise MisconfigurationException(
                 f"Trainer(val_check_interval={val_check_interval}, check_val_every_n_epoch=None): across epochs there is"
@@ -225,7 +225,7 @@ class Trainer(TrainerSurface):
         self.metrics = (DroppedMetrics if barebones else Metrics)(self.bus.scope)
         if self.strategy.world_size > 1:
             self.metrics.synchronise = lambda value, how: self.strategy.reduce(value, reduce_op=how)
-        self.fit_loop = FitLoop(self, lambda: _run.preempt(self))
+        self.fit_loop = FitLoop(self)
         self.validate_loop = EvaluationLoop(self, "validation")
         self.test_loop = EvaluationLoop(self, "test")
         self.predict_loop = PredictionLoop(self)
@@ -282,14 +282,13 @@ class Trainer(TrainerSurface):
             weights_only: whether only plain values may be unpickled from it; default: yes.
         """
         _run.check_model(model, "fit")
-        self._begin(TrainerFn.FITTING, model)
+        _run.begin(self, TrainerFn.FITTING, model)
 
         def entry() -> None:
             loaders, data = _run.split_data("fit", train_dataloaders, datamodule, val_dataloaders)
-            self.fit_loop.given, self.fit_loop.validation.given = loaders, val_dataloaders
-            self.fit_loop._is_loaded = False
-            self._resolve_limits()
-            self._attach(model, data)
+            self.fit_loop.begin_entry(loaders, val_dataloaders)
+            _run.resolve_limits(self)
+            _run.attach(self, data)
             _run.run(self, lambda: _run.fit_body(self), ckpt_path, weights_only)
 
         _run.guarded(self, entry)
@@ -394,48 +393,15 @@ class Trainer(TrainerSurface):
         wanted = ckpt_path
         if model is None and ckpt_path is None and self.checkpoint_callback is not None:
             wanted = "best"
-        self._begin(fn, chosen)
+        _run.begin(self, fn, chosen)
 
         def entry() -> T:
             given, data = _run.split_data(fn.value, dataloaders, datamodule)
             prepare(given)
-            self._attach(chosen, data if data is not None or model is not None else self.datamodule)
+            _run.attach(self, data if data is not None or model is not None else self.datamodule)
             return _run.run(self, body, wanted, weights_only)
 
         return _run.guarded(self, entry)
-
-    def _begin(self, fn: TrainerFn, model: LightningModule) -> None:
-        self._lightning_module = getattr(model, "_orig_mod", model)
-        self.state.fn, self.state.status, self.state.stage = fn, TrainerStatus.RUNNING, _run.STAGES[fn]
-        self.should_stop = False if fn == TrainerFn.FITTING else self.should_stop
-        self.bus.scope.hook = ""
-        self.metrics.results = None
-
-    def _attach(self, model: LightningModule, datamodule: LightningDataModule | None) -> None:
-        module: LightningModule = getattr(model, "_orig_mod", model)
-        if datamodule is None and self.state.fn == TrainerFn.FITTING:
-            self.fit_loop.validation.begin_entry()
-        self.fit_loop.validation.begin_entry()
-        self._lightning_module, self.datamodule = module, datamodule
-        module.trainer = self
-        if datamodule is not None:
-            datamodule.trainer = self
-        self.wiring.attach(module, datamodule)
-        _run.check_entry(self)
-
-    def _resolve_limits(self) -> None:
-        if self.max_epochs is None:
-            limited = self.max_steps != -1 or self.max_time is not None
-            if not limited:
-                warnings.warn(
-                    f"Neither max_epochs nor max_steps nor max_time is set: training ends after {EPOCHS_WHEN_UNSAID} epochs."
-                    " To train without a limit: Trainer(max_epochs=-1).",
-                    UserWarning,
-                    stacklevel=4,
-                )
-            self.max_epochs = -1 if limited else EPOCHS_WHEN_UNSAID
-        if self.min_epochs is None and self.min_steps is not None:
-            self.min_epochs = 1
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -460,6 +426,10 @@ class Trainer(TrainerSurface):
             save_checkpoint(checkpoint, Path(filepath))
         self.strategy.barrier("save_checkpoint")
         self.bus.emitter(CheckpointCommitted)(self, self.lightning_module, str(filepath), bool(weights_only))
+
+    def when_preempted(self) -> None:
+        """The loops call this between batches, once the process was asked to go."""
+        _run.preempt(self)
 
     # ---- events --------------------------------------------------------------------------------------------------------
 
@@ -499,10 +469,19 @@ class Trainer(TrainerSurface):
         bar: Any = self.progress_bar_callback
         (bar.print if bar is not None else print)(*args, **kwargs)
 
-    def init_module(self, empty_init: bool | None = None) -> AbstractContextManager[Any]:
-        """Inside, new modules are made on this trainer's device."""
-        device = self.strategy.root_device
-        return torch.device(device) if not empty_init else nullcontext()
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Inside, new modules are made on this trainer's device and in its precision.
+
+        Args:
+            empty_init: leave parameters as memory happens to be, for weights that are loaded anyway.
+        """
+        with (
+            self.precision_plugin.init_context(),
+            self.strategy.root_device,
+            skipped_init() if empty_init else nullcontext(),
+        ):
+            yield
 
 
 def _default(value: Any, default: Any) -> Any:

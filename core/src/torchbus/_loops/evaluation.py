@@ -112,6 +112,8 @@ class EvaluationLoop:
             self.batch_end(trainer, module, output, batch, batch_idx, dataloader_idx)
             if logs_steps:
                 self._log_step(dataloader_idx)
+            if trainer.received_sigterm and trainer.state.fn != "fit":
+                trainer.when_preempted()  # inside a fit, the training loop does, at the next point to go on from
         return [*outputs, self._close_loader()]
 
     def end(self, outputs: list[dict[str, Any]]) -> list[dict[str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import (
@@ -42,10 +41,6 @@ INFINITY = float("inf")
 class FitLoop:
     """Trains for epochs of batches, and validates when it is time.
 
-    Args:
-        trainer: the trainer.
-        when_preempted: called between batches once the process was asked to go.
-
     Attributes:
         progress: where the run is.
         max_batches: batches of an epoch; may be infinite.
@@ -54,9 +49,8 @@ class FitLoop:
 
     optimization: Optimization
 
-    def __init__(self, trainer: Trainer, when_preempted: Callable[[], None]) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.when_preempted = when_preempted
         self.progress = FitProgress()
         self.results = Results(training=True)
         self.validation = EvaluationLoop(trainer, "validation")
@@ -156,7 +150,7 @@ class FitLoop:
         if trainer.should_stop:
             self.output.save()
         if trainer.received_sigterm:
-            self.when_preempted()
+            trainer.when_preempted()
 
     def end_epoch(self) -> None:
         """Close an epoch: its hooks, its metrics, its schedulers."""
@@ -180,7 +174,7 @@ class FitLoop:
         progress.epoch = progress.epochs_processed
         progress.phase = "idle"
         if self.trainer.received_sigterm:
-            self.when_preempted()
+            self.trainer.when_preempted()
 
     # ---- preparation -----------------------------------------------------------------------------------------------------
 
@@ -203,6 +197,12 @@ class FitLoop:
         self.metrics = trainer.metrics
         self.metrics.results = self.results
         self.results.reset()
+
+    def begin_entry(self, loaders: Any, val_loaders: Any) -> None:
+        """A fit begins, with these loaders or (``None``) with those that hooks provide."""
+        self.given, self.validation.given = loaders, val_loaders
+        self._is_loaded = False
+        self.validation.begin_entry()
 
     def setup_data(self) -> None:
         """Ask for the loader, and work out how many of its batches an epoch has and after which to validate.

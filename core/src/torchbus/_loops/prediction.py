@@ -58,6 +58,8 @@ class PredictionLoop:
                 self.epoch_start(trainer, module)
                 for fetched, batch_idx, dataloader_idx in batches:
                     self.run_batch(fetched, batch_idx, dataloader_idx)
+                    if trainer.received_sigterm:
+                        trainer.when_preempted()
                 self.epoch_end(trainer, module)
                 self.end(trainer, module)
         if not self.return_predictions:
