@@ -31,6 +31,7 @@ STANDARD: dict[str, str] = {
     "csv": "torchbus-csv",
     "tensorboard": "torchbus-tensorboard",
     "cpu": "torchbus-cpu",
+    "cuda": "torchbus-cuda",
 }
 """Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
 

@@ -10,6 +10,7 @@ from ._facade import lazy_classes
 
 if TYPE_CHECKING:
     from torchbus_cpu import CPUAccelerator as CPUAccelerator
+    from torchbus_cuda import CUDAAccelerator as CUDAAccelerator
 
 __all__ = ["Accelerator"]
 
