@@ -35,6 +35,7 @@ bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy a
 	$(BIN)/python tests/benchmarks/step.py
 
 docs: $(MARK)  ## check that every example of the documentation runs
+	$(PIP) --no-build-isolation ./contrib/plugins/confusion
 	$(BIN)/pytest tests/docs
 
 clean:  ## remove what the other targets made

@@ -132,7 +132,9 @@ def main() -> None:
             times["plain"].append(plain_loop(loader))
             for name, run in CASES.items():
                 times[name].append(run(loader))
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, {options.steps} steps, {options.rounds} rounds")
+    print(
+        f"torch {torch.__version__}, Python {platform.python_version()}, {options.steps} steps, {options.rounds} rounds"
+    )
     print(f"{'case':<14}{'min us':>9}{'median us':>11}{'ratio of minima':>17}{'of medians':>12}")
     base = times["plain"]
     figures = {}

@@ -9,6 +9,8 @@ import pytest
 import torchbus
 from pydantic import Field
 from torchbus import MisconfigurationException
+from torchbus._errors import PluginNotFoundError
+from torchbus._errors import PluginNotFoundError
 from torchbus._settings import ConfigFile, environment_settings, gather, read_config_file
 from torchbus_hookspecs import Callback
 
@@ -24,7 +26,7 @@ class Patient(Callback):
         self,
         monitor: str = "loss",
         patience: Annotated[int, Field(ge=0)] = 3,
-        names: list[str] | None = None,
+        names: tuple[str, ...] = (),
         T_max: int = 1,  # in capitals, as schedulers have it
     ) -> None:
         self.given = (monitor, patience)
@@ -151,6 +153,20 @@ def test_variables_for_plugins_that_are_not_used_do_no_harm(folder: Path, monkey
     assert stopping(folder, {"early_stopping": {"monitor": "val_loss"}}) is not None
 
 
+def test_a_misspelt_plugin_in_the_environment_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHBUS_EARLY_STOPING__PATIENCE", "5")
+    with pytest.raises(PluginNotFoundError) as caught:
+        stopping(folder, None)
+    assert "`early_stoping`, and there is no such plugin. Did you mean `early_stopping`?" in str(caught.value)
+    assert "Read from: environment variable TORCHBUS_EARLY_STOPING__PATIENCE." in str(caught.value)
+
+
+def test_a_misspelt_plugin_in_the_file_is_refused(folder: Path) -> None:
+    (folder / "torchbus.toml").write_text("[plugins.early_stoping]\npatience = 5\n[plugins.of_another_script]\nx = 1\n")
+    with pytest.raises(PluginNotFoundError, match=r"`early_stoping`.* Did you mean `early_stopping`\?"):
+        stopping(folder, None)
+
+
 # ---- which source wins ------------------------------------------------------------------------------------------------
 
 
@@ -243,3 +259,13 @@ def test_the_policy_of_failures_is_a_setting_of_every_plugin_in_every_source(
         MisconfigurationException, match=r"`on_failure` is 'ignore'; it should be 'raise' or 'quarantine'"
     ):
         policy({})
+
+
+def test_settings_for_nearly_a_plugin_are_refused_with_the_nearest_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHBUS_EARLY_STOPING__PATIENCE", "5")
+    with pytest.raises(
+        PluginNotFoundError, match=r"`early_stoping`.*`early_stopping`.*TORCHBUS_EARLY_STOPING__PATIENCE"
+    ):
+        stopping(folder, {"early_stopping": {"monitor": "val_loss"}})

@@ -52,7 +52,10 @@ class WithoutOptimizer(L.LightningModule):
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        (WithoutStep, ["WithoutStep", "`training_step`", "fit()", "To fix", "def training_step(self, batch, batch_idx)"]),
+        (
+            WithoutStep,
+            ["WithoutStep", "`training_step`", "fit()", "To fix", "def training_step(self, batch, batch_idx)"],
+        ),
         (WithoutOptimizer, ["WithoutOptimizer", "`configure_optimizers`", "fit()", "To fix"]),
     ],
 )
@@ -412,9 +415,7 @@ class Keeping(L.Callback):
 
 
 @pytest.mark.parametrize("state", [re.compile("x"), object(), lambda: 0, nn.Linear(1, 1)], ids=type)
-def test_a_state_that_could_not_be_loaded_safely_names_plugin_and_key(
-    quiet: Quiet, tmp_path: Path, state: Any
-) -> None:
+def test_a_state_that_could_not_be_loaded_safely_names_plugin_and_key(quiet: Quiet, tmp_path: Path, state: Any) -> None:
     trainer = quiet(plugins={"keeper": Keeping(state)})
     trainer.fit(Bare(), loader())
     words = ["`keeper`", "'kept'", "'deep'", "[0]", type(state).__qualname__, "To fix", "state_dict"]
@@ -543,14 +544,13 @@ def test_wrong_arguments_are_told_all_at_once(quiet: Quiet) -> None:
     ("arguments", "kind", "words"),
     [
         ({"accelerator": "gpuu"}, ValueError, ["accelerator", "'gpuu'"]),
-        ({"strategy": "dpp"}, ValueError, ["strategy", "'dpp'", "Did you mean"]),
+        ({"strategy": "dpp"}, ValueError, ["strategy", "'dpp'"]),
         ({"gradient_clip_val": "1"}, TypeError, ["gradient_clip_val", "number"]),
         (
             {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "nrom"},
             L.MisconfigurationException,
             ["gradient_clip_algorithm", "'nrom'", "'norm'", "'value'"],
         ),
-        ({"accumulate_grad_batches": 0}, L.MisconfigurationException, ["accumulate_grad_batches", "0"]),
         ({"barebones": True, "fast_dev_run": True}, ValueError, ["barebones", "fast_dev_run"]),
         ({"logger": 3}, L.MisconfigurationException, ["logger", "3"]),
         (
@@ -600,7 +600,7 @@ def test_the_warning_of_a_misspelt_monitor_comes_before_training(quiet: Quiet) -
 
 def test_without_a_sanity_check_it_is_told_after_the_first_batch(quiet: Quiet) -> None:
     recorder = Recorder()
-    settings = {"early_stopping": {"monitor": "trian_loss"}}
+    settings = {"early_stopping": {"monitor": "train_lost"}}
     trainer = quiet(callbacks=recorder, plugins=settings, num_sanity_val_steps=0)
     with pytest.raises(UserWarning, match="`train_loss`"):
         trainer.fit(Regression(), loader(), loader(4))
@@ -631,5 +631,11 @@ def test_a_right_monitor_is_told_nothing(quiet: Quiet) -> None:
         quiet(plugins={"early_stopping": {"monitor": "val_loss"}}).fit(Regression(), loader(), loader(4))
 
 
-def test_pickle_is_imported_for_no_reason() -> None:
-    assert pickle.loads(pickle.dumps(L.MisconfigurationException("kept"))).args == ("kept",)
+def test_windows_of_no_batches_are_refused_before_training(quiet: Quiet) -> None:
+    trainer = quiet(accumulate_grad_batches=0)
+    refused(ZeroDivisionError, ["accumulate_grad_batches=0", "at least 1"], lambda: trainer.fit(Bare(), loader()))
+
+
+def test_errors_can_be_sent_to_another_process() -> None:
+    error = pickle.loads(pickle.dumps(L.MisconfigurationException("kept", plugin="early_stopping")))
+    assert (error.args, error.plugin) == (("kept",), "early_stopping")

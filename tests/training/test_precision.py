@@ -70,7 +70,8 @@ def test_training_lowers_the_loss_in_the_promised_formats(quiet: Callable[..., L
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [(None, "32-true"), (16, "16-mixed"), ("bf16", "bf16-mixed"), (64, "64-true"), ("32", "32-true")]
+    ("given", "meant"),
+    [(None, "32-true"), (16, "16-mixed"), ("bf16", "bf16-mixed"), (64, "64-true"), ("32", "32-true")],
 )
 def test_short_names_mean_what_they_mean_in_lightning(quiet: Callable[..., L.Trainer], given: Any, meant: str) -> None:
     assert quiet(precision=given).precision == meant
@@ -206,9 +207,7 @@ def test_a_step_without_finite_gradients_is_left_out_and_the_scale_is_halved(qui
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_scaler_goes_through_checkpoints(
-    quiet: Callable[..., L.Trainer], tmp_path: Path, accumulate: int
-) -> None:
+def test_the_scaler_goes_through_checkpoints(quiet: Callable[..., L.Trainer], tmp_path: Path, accumulate: int) -> None:
     trainer = quiet(precision="16-mixed", accumulate_grad_batches=accumulate)
     trainer.fit(Exploding(slow), loader(8))
     trainer.save_checkpoint(tmp_path / "half.ckpt")

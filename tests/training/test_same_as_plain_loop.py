@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
-from .toys import Bare, Logging, Recorder, Regression, adam, assert_same, listen_to_everything, loader, network, sgd, weights
+from .toys import (
+    Bare,
+    Logging,
+    Recorder,
+    Regression,
+    adam,
+    assert_same,
+    listen_to_everything,
+    loader,
+    network,
+    sgd,
+    weights,
+)
 
 SEED = 7
 
@@ -113,16 +125,12 @@ def test_optimizers_end_with_the_same_weights(
 def test_accumulating_gradients_divides_by_the_window(
     quiet: Callable[..., L.Trainer], count: int, audience: str
 ) -> None:
-    assert_same(
-        fitted(quiet, count=count, accumulate=2, audience=audience), plain_loop(count=count, accumulate=2)
-    )
+    assert_same(fitted(quiet, count=count, accumulate=2, audience=audience), plain_loop(count=count, accumulate=2))
 
 
 @pytest.mark.parametrize("audience", AUDIENCES)
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_gradients_are_clipped_once_per_step(
-    quiet: Callable[..., L.Trainer], algorithm: str, audience: str
-) -> None:
+def test_gradients_are_clipped_once_per_step(quiet: Callable[..., L.Trainer], algorithm: str, audience: str) -> None:
     options: dict[str, Any] = {"clip": 0.05, "algorithm": algorithm, "accumulate": 2}
     assert_same(fitted(quiet, audience=audience, **options), plain_loop(**options))
 

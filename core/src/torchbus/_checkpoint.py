@@ -13,7 +13,7 @@ from torchbus_hookspecs.events import LoadCheckpoint, SaveCheckpoint
 
 from ._bus import Plugin
 from ._checkpoint_io import check_loadable, load_checkpoint
-from ._errors import MisconfigurationException
+from ._errors import CheckpointError, MisconfigurationException
 from ._loading import load_weights
 from ._loops.progress import read_fit_progress, write_loops
 
@@ -158,9 +158,15 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     """Give loops, precision, optimizers and schedulers what a checkpoint holds of them.
 
     Raises:
+        CheckpointError: it was not saved by a trainer.
         MisconfigurationException: it holds weights only, or more epochs or steps than the trainer may train.
-        RuntimeError: its optimizers are not those of the module.
+        RuntimeError: its optimizers or schedulers are not those of the module.
     """
+    if "loops" not in checkpoint:
+        raise CheckpointError(
+            f"The checkpoint {trainer.ckpt_path} does not say how far training came (it holds no `loops`), so training cannot"
+            " be resumed from it. To fix: load its weights with load_from_checkpoint, and fit without ckpt_path."
+        )
     progress = read_fit_progress(checkpoint)
     trainer.fit_loop.restore(progress, checkpoint["loops"].get("torchbus", {}))
     max_epochs = trainer.max_epochs
@@ -195,5 +201,11 @@ def _restore_optimizers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
                 f"The state of {type(optimizer).__name__} in the checkpoint does not fit the one that configure_optimizers"
                 f" returned: {error}."
             ) from error
-    for config, state in zip(trainer.lr_scheduler_configs, checkpoint["lr_schedulers"], strict=True):
+    schedulers = checkpoint["lr_schedulers"]
+    if len(schedulers) != len(trainer.lr_scheduler_configs):
+        raise RuntimeError(
+            f"The checkpoint holds the states of {len(schedulers)} schedulers, and configure_optimizers returned"
+            f" {len(trainer.lr_scheduler_configs)}."
+        )
+    for config, state in zip(trainer.lr_scheduler_configs, schedulers, strict=True):
         config.scheduler.load_state_dict(state)

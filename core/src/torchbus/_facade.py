@@ -37,8 +37,9 @@ def lazy_classes(
     def resolve(name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        entry = companions.get(name) or _entry_name(name)
         offers = discover()
+        by_class = [one.name for one in offers if one.kind == kind and _class_of(one.target) == name]
+        entry = companions.get(name) or (by_class[0] if len(by_class) == 1 else _entry_name(name))
         try:
             offer = find_offer(entry, kind, offers)
         except PluginNotFoundError as error:

@@ -27,7 +27,7 @@ from ._errors import (
     PluginNotFoundError,
     did_you_mean,
 )
-from ._settings import ConfigFile, gather, read_config_file
+from ._settings import PREFIX, ConfigFile, gather, read_config_file, setting_variable
 
 __all__ = ["Enabled", "Enabler", "instance_name", "load_kind"]
 
@@ -107,13 +107,14 @@ class Enabler:
 
     def read_switches(self, requests: Any) -> None:
         """Note every ``"no:NAME"`` first: what is switched off is not even imported."""
+        named = {name for request in _as_list(requests) if isinstance(request, Mapping) for name in request}
         for request in _as_list(requests):
             if isinstance(request, str) and request.startswith("no:"):
-                self._switch_off(request[3:])
+                self._switch_off(request[3:], named)
             elif isinstance(request, Mapping):
                 for name, settings in request.items():
                     if settings is False:
-                        self._switch_off(name)
+                        self._switch_off(name, set())
 
     def enable(self, requests: Any, source: str = "the script", kind: PluginKind | None = None) -> list[Enabled]:
         """Build what is asked for.
@@ -138,7 +139,7 @@ class Enabler:
                 built += self._by_name(os.fspath(request), {}, source, kind)
             elif isinstance(request, type):
                 raise MisconfigurationException(
-                    f"{request.__name__} is a class; pass an instance: {request.__name__}(...), or its plugin name."
+                    f"{request.__name__} is a class. To fix: pass an instance, {request.__name__}(...), or its plugin name."
                 )
             elif request is not None:
                 built += self._add(Enabled(self._free_name(instance_name(request)), request, source=source))
@@ -147,14 +148,17 @@ class Enabler:
     def enable_default(self, names: Iterable[str], explicit: bool) -> list[Enabled]:
         """Enable the first of ``names`` that is installed. None of them is an error only if ``explicit``."""
         names = list(names)
-        offered = {offer.name for offer in self.offers}
+        usable = [offer for offer in self.offers if not offer.fault]
         for name in names:
             if name in self.switched_off:
                 return []
-            if name in offered:
-                return self._by_name(name, {}, "default", None)
+            if any(offer.name == name for offer in usable):
+                own = STANDARD.get(name)
+                # a stranger's plugin of the same name must not touch a run that did not ask for it
+                is_ours = any(offer.name == name and offer.distribution == own for offer in usable)
+                return self._by_name(f"{own}:{name}" if is_ours else name, {}, "default", None)
         if explicit:
-            find_offer(names[-1], None, self.offers)
+            self._load(names[-1], None)
         return []
 
     def raise_faults(self) -> None:
@@ -174,10 +178,34 @@ class Enabler:
             self._offers = discover()
         return self._offers
 
+    def check_configured_names(self) -> None:
+        """Refuse settings in the configuration file or the environment for what is nearly a plugin's name.
+
+        Other unknown names are let be: they may be instance names of another script in the same folder.
+
+        Raises:
+            PluginNotFoundError: so it is; the message gives the nearest name.
+        """
+        known = {offer.name for offer in self.offers} | set(STANDARD) | set(self.enabled)
+        named = {name for name, table in self.config.plugins.items() if "plugin" not in table}
+        sources = {name: f"{self.config.path}, [plugins.{name}]" for name in named - known}
+        variables = {setting_variable(name, "") for name in known | set(self.config.plugins)}
+        for variable in os.environ:
+            owner, separator, _ = variable.upper().partition("__")
+            if owner.startswith(PREFIX) and separator and f"{owner}__" not in variables:
+                sources[owner.removeprefix(PREFIX).lower()] = f"environment variable {variable}"
+        for name, source in sources.items():
+            hint = did_you_mean(name, known, cutoff=0.8)
+            if hint:
+                raise PluginNotFoundError(
+                    f"There are settings for `{name}`, and there is no such plugin.{hint} Read from: {source}.",
+                    plugin=name,
+                )
+
     # ---- building ----------------------------------------------------------------------------------------------------
 
-    def _switch_off(self, name: str) -> None:
-        known = {offer.name for offer in self.offers} | set(self.config.plugins) | set(STANDARD)
+    def _switch_off(self, name: str, named: Iterable[str]) -> None:
+        known = {offer.name for offer in self.offers}.union(self.config.plugins, STANDARD, named)
         hint = did_you_mean(name, known)
         if name not in known and hint:
             raise PluginNotFoundError(f"`no:{name}` switches nothing off.{hint}", plugin=name)
@@ -203,7 +231,8 @@ class Enabler:
     def _by_name(self, name: str, settings: Any, source: str, kind: PluginKind | None) -> list[Enabled]:
         if not isinstance(name, str):
             raise MisconfigurationException(f"plugins={{{name!r}: ...}}: plugin names are strings.")
-        if name.startswith("no:") or settings is False or name in self.switched_off:
+        is_off = name in self.switched_off or name.rpartition(":")[2] in self.switched_off
+        if name.startswith("no:") or settings is False or is_off:
             return []
         if settings is None or settings is True:
             settings = {}
@@ -222,7 +251,9 @@ class Enabler:
         try:
             offer = find_offer(wanted, kind, self.offers)
         except PluginNotFoundError:
-            loaded = _load_by_import(wanted)
+            _refuse_other_kind(wanted, kind, self.offers)
+            # a standard name means that plugin and nothing else, though Python itself has a module `csv`
+            loaded = None if wanted in STANDARD else _load_by_import(wanted)
             if loaded is None:
                 raise
             return loaded, None
@@ -236,43 +267,51 @@ class Enabler:
 
     def _build(self, name: str, loaded: Any, offer: Offer | None, given: dict[str, Any], source: str) -> Enabled:
         origin = offer.origin if offer else ""
-        policy = given.pop("on_failure", None)
+        label = f"`{name}` ({origin})" if origin else f"`{name}`"
+        is_ready = isinstance(loaded, ModuleType) or not callable(loaded) or isinstance(loaded, Callback | Logger)
+        values, sources = gather(name, _takes_nothing if is_ready else loaded, given, self.config)
+        values.pop("plugin", None)
+        policy = values.pop("on_failure", None)
+        faults = []
         if policy not in (None, "raise", "quarantine"):
-            fault = Fault("on_failure", f"is {policy!r}; it should be 'raise' or 'quarantine'.", policy, source)
-            self.faults.append((name, [fault]))
-        if isinstance(loaded, ModuleType) or not callable(loaded) or isinstance(loaded, Callback | Logger):
-            if given:
-                faults = [
-                    Fault(key, "is not a setting: this plugin takes none.", value) for key, value in given.items()
-                ]
-                self.faults.append((name, faults))
-            return Enabled(name, loaded, origin, source, policy)
-        return Enabled(name, self._construct(name, loaded, origin, given), origin, source, policy)
+            problem = f"is {policy!r}; it should be 'raise' or 'quarantine'."
+            faults.append(Fault("on_failure", problem, policy, sources["on_failure"]))
+        if is_ready:
+            problem = "is not a setting: this plugin takes none."
+            faults += [Fault(key, problem, value, sources[key]) for key, value in values.items()]
+        else:
+            values, found = self._check(loaded, values, sources)
+            faults += found
+        if faults:
+            self.faults.append((label, faults))
+            return Enabled(name, None, origin, source)
+        return Enabled(name, loaded if is_ready else _construct(name, label, loaded, values), origin, source, policy)
 
-    def _construct(self, name: str, loaded: Any, origin: str, given: dict[str, Any]) -> Any:
+    def _check(
+        self, loaded: Any, values: dict[str, Any], sources: dict[str, str]
+    ) -> tuple[dict[str, Any], list[Fault]]:
         from torchbus_hookspecs.settings import check_settings, describe_settings
 
-        values, sources = gather(name, loaded, given, self.config)
-        values.pop("plugin", None)
-        values = {field: value for field, value in values.items() if field != "plugin"}
         required = {setting.name for setting in describe_settings(loaded) if setting.required}
         if "save_dir" in required and "save_dir" not in values:
             values["save_dir"] = self.default_root_dir
-        checked, faults = check_settings(loaded, values, sources)
-        label = f"`{name}` ({origin})" if origin else f"`{name}`"
-        if faults:
-            self.faults.append((label, faults))
-            return None
-        try:
-            built = loaded(**checked)
-        except MisconfigurationException as error:
-            error.add_note(f"While building plugin {label}.")
-            raise
-        except Exception as error:
-            raise PluginLoadError(
-                f"Plugin {label} cannot be built: {type(error).__name__}: {error}.", plugin=name
-            ) from error
-        return built
+        return check_settings(loaded, values, sources)
+
+
+def _takes_nothing() -> None:
+    """The declaration of modules and objects: they have no settings."""
+
+
+def _construct(name: str, label: str, loaded: Any, settings: dict[str, Any]) -> Any:
+    try:
+        return loaded(**settings)
+    except MisconfigurationException as error:
+        error.add_note(f"While building plugin {label}.")
+        raise
+    except Exception as error:
+        raise PluginLoadError(
+            f"Plugin {label} cannot be built: {type(error).__name__}: {error}.", plugin=name
+        ) from error
 
 
 def _as_list(requests: Any) -> list[Any]:
@@ -281,16 +320,30 @@ def _as_list(requests: Any) -> list[Any]:
     return list(requests) if isinstance(requests, list | tuple) else [requests]
 
 
+def _refuse_other_kind(wanted: str, kind: PluginKind | None, offers: list[Offer]) -> None:
+    """Say so if the name is that of a plugin of another kind, before a package of that name is imported instead."""
+    other = next((offer for offer in offers if offer.name == wanted and offer.kind != kind), None)
+    if kind is not None and other is not None:
+        argument = {"loggers": "logger", "accelerators": "accelerator", "strategies": "strategy"}.get(
+            other.kind, "plugins"
+        )
+        raise PluginNotFoundError(
+            f"`{wanted}` ({other.origin}) is a plugin of kind `{other.kind}`, not `{kind}`. To fix: pass it as"
+            f" Trainer({argument}={wanted!r}).",
+            plugin=wanted,
+        )
+
+
 def _load_by_import(wanted: str) -> Any:
     """A ``.py`` file, ``package.module:attribute`` or a module, or ``None`` if it is none of these.
 
     Raises:
         PluginLoadError: it is there and cannot be imported.
     """
+    module, _, attribute = wanted.partition(":")
     try:
         if wanted.endswith(".py"):
             return _load_file(Path(wanted))
-        module, _, attribute = wanted.partition(":")
         if not all(part.isidentifier() for part in module.split(".")):
             return None
         if module not in sys.modules and importlib.util.find_spec(module) is None:
@@ -298,10 +351,10 @@ def _load_by_import(wanted: str) -> Any:
         loaded: Any = importlib.import_module(module)
         for part in attribute.split(".") if attribute else ():
             loaded = getattr(loaded, part)
-    except (PluginLoadError, FileNotFoundError):
+    except (PluginLoadError, PluginNotFoundError):
         raise
     except ModuleNotFoundError as error:
-        if error.name is not None and wanted.partition(":")[0].startswith(error.name):
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             return None
         raise _import_failure(wanted, error) from error
     except Exception as error:
@@ -316,8 +369,14 @@ def _import_failure(wanted: str, error: Exception) -> PluginLoadError:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginNotFoundError(f"There is no plugin file {path} (looked in {Path.cwd()}).", plugin=str(path))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # under a name of its own, since dataclasses and pickle look a class's module up
+    name = ".".join(["torchbus_plugin_files", *path.resolve().with_suffix("").parts[1:]])
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None  # true for every .py file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

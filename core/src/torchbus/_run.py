@@ -17,6 +17,7 @@ from ._adapters import overridden_methods
 from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
+from ._loops.schedulers import look_at_monitors
 from ._module import LightningModule
 from ._optimizers import NoOptimizer, read_optimizers
 from ._rng import isolate_rng
@@ -175,6 +176,7 @@ def sanity_check(trainer: Trainer) -> None:
     loop.is_sanity_check = True
     bus.emitter(events.SanityCheckStart)(trainer, module)
     loop.run()
+    look_at_monitors(trainer)
     loop.is_sanity_check = False
     loop.results.reset()
     bus.emitter(events.SanityCheckEnd)(trainer, module)
@@ -195,9 +197,11 @@ def set_up_optimizers(trainer: Trainer) -> None:
         trainer.optimizers, trainer.lr_scheduler_configs = [NoOptimizer()], []
     else:
         trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(returned, module.automatic_optimization)
-    for config in trainer.lr_scheduler_configs:
-        if config.reduce_on_plateau and config.monitor:
-            trainer.monitored.append((config.monitor, type(config.scheduler).__name__))
+    trainer.monitored = [
+        (config.monitor, type(config.scheduler).__name__)
+        for config in trainer.lr_scheduler_configs
+        if config.reduce_on_plateau and config.monitor
+    ]
 
 
 def _tell_loggers(trainer: Trainer) -> None:
@@ -270,6 +274,8 @@ def check_entry(trainer: Trainer) -> None:
         _require(trainer, "training_step", events.TrainingStep)
         _require(trainer, "configure_optimizers", events.ConfigureOptimizers)
         _check_validation(trainer)
+        if trainer.accumulate_grad_batches == 0:
+            raise ZeroDivisionError("Trainer(accumulate_grad_batches=0): a step of no batches. To fix: use at least 1.")
         if not module.automatic_optimization:
             _check_manual(trainer)
     elif fn == TrainerFn.VALIDATING:

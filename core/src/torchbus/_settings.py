@@ -16,7 +16,7 @@ from typing import Any
 
 from ._errors import MisconfigurationException
 
-__all__ = ["ConfigFile", "environment_settings", "gather", "read_config_file"]
+__all__ = ["PREFIX", "ConfigFile", "environment_settings", "gather", "read_config_file", "setting_variable"]
 
 PREFIX = "TORCHBUS_"
 
@@ -49,16 +49,20 @@ def read_config_file(start: Path | None = None) -> ConfigFile:
             if not path.is_file():
                 continue
             try:
-                content = tomllib.loads(path.read_text(encoding="utf-8"))
+                content: Any = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise MisconfigurationException(f"{path} is not valid TOML: {error}.") from None
-            table = content.get("tool", {}).get("torchbus") if name == "pyproject.toml" else content
-            if table is not None:
-                return _checked(path, table)
+            if name == "pyproject.toml":
+                tools = content.get("tool")
+                content = tools.get("torchbus") if isinstance(tools, dict) else None
+            if content is not None:
+                return _checked(path, content)
     return ConfigFile(None, {})
 
 
-def _checked(path: Path, table: Mapping[str, Any]) -> ConfigFile:
+def _checked(path: Path, table: Any) -> ConfigFile:
+    if not isinstance(table, dict):
+        raise MisconfigurationException(f"{path}: `tool.torchbus` must be a table.")
     plugins, enabled = table.get("plugins", {}), table.get("enable", [])
     unknown = set(table) - {"plugins", "enable"}
     if unknown:
@@ -75,7 +79,7 @@ def _checked(path: Path, table: Mapping[str, Any]) -> ConfigFile:
 
 def environment_settings(name: str, declaration: Callable[..., Any]) -> dict[str, Any]:
     """Settings of one plugin from environment variables, as pydantic-settings reads them (JSON for lists and tables)."""
-    prefix = _variable(name, "")
+    prefix = setting_variable(name, "")
     given = {key for key in os.environ if key.upper().startswith(prefix)}
     if not given:  # pydantic-settings is imported only when there is something to read
         return {}
@@ -101,7 +105,7 @@ def environment_settings(name: str, declaration: Callable[..., Any]) -> dict[str
     return {**known, **unknown}
 
 
-def _variable(name: str, field: str) -> str:
+def setting_variable(name: str, field: str) -> str:
     """The environment variable of a setting: ``TORCHBUS_EARLY_STOPPING__PATIENCE``."""
     safe = "".join(letter if letter.isalnum() else "_" for letter in name)
     return f"{PREFIX}{safe}__{field}".upper()
@@ -122,7 +126,10 @@ def gather(
     sources: dict[str, str] = {}
     layers: tuple[tuple[Mapping[str, Any], Callable[[str], str]], ...] = (
         (config.plugins.get(name, {}), lambda field: f"{config.path}, [plugins.{name}]"),
-        (environment_settings(name, declaration), lambda field: f"environment variable {_variable(name, field)}"),
+        (
+            environment_settings(name, declaration),
+            lambda field: f"environment variable {setting_variable(name, field)}",
+        ),
         (script, lambda field: "the script"),
     )
     for layer, source in layers:

@@ -443,6 +443,8 @@ class Trainer(TrainerSurface):
         after: int = 0,
     ) -> Callable[[Callable[[E], object]], Subscription[E]]:
         """A decorator that subscribes a function to an event; see ``Bus.subscribe`` for the filters."""
+        if not (isinstance(event, type) and issubclass(event, Event)):  # type: ignore[redundant-expr]  # untyped callers
+            raise TypeError(f"trainer.on() takes an event class of torchbus_hookspecs.events, not {event!r}.")
 
         def subscribe(handler: Callable[[E], object]) -> Subscription[E]:
             return self.bus.subscribe(event, handler, every=every, once=once, before=before, after=after)

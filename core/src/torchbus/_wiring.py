@@ -69,9 +69,10 @@ class Wiring:
         for one in built:
             self._place(one)
         self._add_loggers(logger)
+        enabler.raise_faults()
         for role in ("checkpoint", "progress_bar", "summary"):
             self._add_default(role, options[role])
-        enabler.raise_faults()
+        enabler.check_configured_names()
         self._refuse_twins()
         self.synchronise()
 

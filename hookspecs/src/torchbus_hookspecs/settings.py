@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -43,7 +42,10 @@ _COMPACT = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 def _duration(value: Any) -> Any:
     """Read ``"1h30m"`` and ``"DD:HH:MM:SS"`` beside what pydantic reads itself; leave the rest to pydantic."""
     if isinstance(value, Mapping):
-        return timedelta(**value)
+        try:
+            return timedelta(**value)
+        except TypeError as error:  # pydantic takes only a ValueError for a wrong value
+            raise ValueError(str(error)) from None
     if isinstance(value, str):
         text = value.strip().lower()
         if text and not _COMPACT.sub("", text).strip():
@@ -77,7 +79,7 @@ def settings_model(cls: Callable[..., Any]) -> type[BaseModel]:
     Unknown fields are refused, unless the signature has ``**kwargs``. Parameters without annotation accept anything.
     """
     init: Any = inspect.unwrap(cls.__init__) if isinstance(cls, type) else cls  # type: ignore[misc]  # only looked at
-    names = {**vars(sys.modules[init.__module__]), cls.__name__: cls} if hasattr(init, "__module__") else {}
+    names = {**getattr(init, "__globals__", {}), cls.__name__: cls}
     fields: dict[str, Any] = {}
     open_ended = False
     # object's own takes nothing, whatever its signature says
@@ -229,23 +231,15 @@ def validated(cls: type[T]) -> type[T]:
             unknown = [name for name in kwargs if name not in signature.parameters]
             hint = "".join(did_you_mean(name, signature.parameters) for name in unknown)
             raise TypeError(f"{owner}: {error}.{hint}") from None
-        given = dict(list(bound.arguments.items())[1:])
-        extra = {
-            name: given.pop(name)
-            for name, parameter in signature.parameters.items()
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name in given
+        starred = {
+            one.name for one in signature.parameters.values() if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         }
+        given = {name: value for name, value in list(bound.arguments.items())[1:] if name not in starred}
         values, faults = check_settings(cls, given)
         if faults:
             raise misconfigured(owner, faults)
-        positional: tuple[Any, ...] = ()
-        named: dict[str, Any] = {}
-        for name, value in extra.items():
-            if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
-                positional = value
-            else:
-                named = value
-        original(self, *positional, **values, **named)
+        bound.arguments.update(values)
+        original(*bound.args, **bound.kwargs)
 
     setattr(cls, "__init__", checked_init)  # noqa: B010  # the decorator's very purpose, which type checkers forbid
     return cls

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchbus_hookspecs.events import LrSchedulerStep
+from torchbus_hookspecs.monitor import look_early
 
 from .._errors import MisconfigurationException, did_you_mean
 
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from .._trainer import Trainer
     from .._types import LRSchedulerConfig
 
-__all__ = ["Schedulers"]
+__all__ = ["Schedulers", "look_at_monitors"]
+
+
+def look_at_monitors(trainer: Trainer) -> None:
+    """Warn of a metric's name that looks misspelt, as soon as something was logged and long before it is needed."""
+    trainer.monitored = [one for one in trainer.monitored if not look_early(one[1], one[0], trainer)]
 
 
 class Schedulers:
@@ -32,6 +38,8 @@ class Schedulers:
             interval: whether a batch or an epoch is done.
             plateau: those that follow a metric, or the others.
         """
+        if plateau and self.trainer.monitored:
+            look_at_monitors(self.trainer)
         progress = self.trainer.fit_loop.progress
         position = progress.batches_ready if interval == "step" else progress.epoch + 1
         for config in self.configs:
