@@ -110,7 +110,6 @@ if __name__ == "__main__":
         plugins={
             "early_stopping": {"monitor": "val_loss", "patience": 10},
             "model_checkpoint": {"monitor": "val_acc", "mode": "max", "filename": "{epoch}-{val_acc:.3f}"},
-            "rich_progress_bar": {"refresh_rate": 5},
             "confusion": {"worst": 3},  # by somebody else, installed apart, enabled in the same way
         },
     )

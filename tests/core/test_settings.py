@@ -10,7 +10,6 @@ import torchbus
 from pydantic import Field
 from torchbus import MisconfigurationException
 from torchbus._errors import PluginNotFoundError
-from torchbus._errors import PluginNotFoundError
 from torchbus._settings import ConfigFile, environment_settings, gather, read_config_file
 from torchbus_hookspecs import Callback
 
@@ -151,14 +150,6 @@ def test_an_unknown_field_in_the_environment_is_refused_with_variable_and_neares
 def test_variables_for_plugins_that_are_not_used_do_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHBUS_NOBODY__HOME", "5")
     assert stopping(folder, {"early_stopping": {"monitor": "val_loss"}}) is not None
-
-
-def test_a_misspelt_plugin_in_the_environment_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHBUS_EARLY_STOPING__PATIENCE", "5")
-    with pytest.raises(PluginNotFoundError) as caught:
-        stopping(folder, None)
-    assert "`early_stoping`, and there is no such plugin. Did you mean `early_stopping`?" in str(caught.value)
-    assert "Read from: environment variable TORCHBUS_EARLY_STOPING__PATIENCE." in str(caught.value)
 
 
 def test_a_misspelt_plugin_in_the_file_is_refused(folder: Path) -> None:

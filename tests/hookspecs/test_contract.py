@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import json
@@ -293,22 +292,3 @@ def test_importing_the_contract_imports_neither_torch_nor_pydantic(module: str) 
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_no_file_of_the_contract_imports_torch_outside_type_checking() -> None:
-    root = Path(torchbus_hookspecs.__file__).parent
-    files = list(root.rglob("*.py"))
-    assert len(files) > 20
-    for path in files:
-        tree = ast.parse(path.read_text())
-        guarded = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for statement in node.body
-            for inner in ast.walk(statement)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in guarded:
-                names = [one.name for one in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-                assert not {name.partition(".")[0] for name in names} & {"torch", "torchbus"}, path

@@ -108,7 +108,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
         try:
             with zipfile.ZipFile(path) as archive:
                 broken = archive.testzip()
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # a damaged archive may name methods, sizes and texts that are none
             raise CheckpointError(f"The checkpoint {path} is damaged: {error}. Use another one.") from error
         if broken:
             raise CheckpointError(
@@ -123,7 +123,9 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
                 " pass weights_only=False."
             ) from error
         raise CheckpointError(f"{path} is damaged, or no checkpoint: {_first_line(error)}") from error
-    except (RuntimeError, EOFError, KeyError, OSError) as error:
+    except Exception as error:  # so may a damaged pickle
+        if weights_only is False and isinstance(error, ImportError | AttributeError):
+            raise  # it is whole, and holds something whose class is not there
         raise CheckpointError(f"{path} is damaged, or no checkpoint: {_first_line(error)}") from error
     if not isinstance(loaded, dict) or "state_dict" not in loaded:
         raise CheckpointError(f"{path} is no checkpoint: it holds no `state_dict`.")

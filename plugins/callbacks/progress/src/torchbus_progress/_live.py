@@ -95,7 +95,7 @@ class LiveDisplay:
     """Rows that are drawn anew in place, ten times a second at most.
 
     Args:
-        every: batches between two drawings; with slow batches the display does not wait for them.
+        every: batches between two drawings; the display waits for them for a tenth of a second at most.
         leave: whether the row of a complete epoch stays on the screen, above that of the next.
     """
 
@@ -111,9 +111,9 @@ class LiveDisplay:
         self._rows.start()
 
     def is_due(self, done: int) -> bool:
-        """Whether the pause since the last drawing is over, and the number of batches is right or a second overdue."""
+        """Whether the pause since the last drawing is over, and the number of batches is right or another pause is over."""
         late = monotonic() - self._rows.due
-        return late >= 0 and (done % self._every == 0 or late >= LONGEST_PAUSE_S)
+        return late >= 0 and (done % self._every == 0 or late >= SHORTEST_PAUSE_S)
 
     def epoch_title(self, epoch: int, num_epochs: int | None) -> str:
         """The number of the epoch as in Lightning's bar and in names of checkpoints, and that of the last one."""
