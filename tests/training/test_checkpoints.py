@@ -219,7 +219,7 @@ def test_on_checkpoint_committed_comes_when_the_file_is_there(quiet: Quiet, tmp_
 
     @trainer.on(CheckpointCommitted)
     def look(event: CheckpointCommitted) -> None:
-        committed.append((Path(event.path).name, event.weights_only, read(event.path)["global_step"]))
+        committed.append((Path(event.filepath).name, event.weights_only, read(event.filepath)["global_step"]))
 
     trainer.fit(Bare(), loader(8))
     trainer.save_checkpoint(tmp_path / "mine.ckpt", weights_only=True)
@@ -377,7 +377,7 @@ def test_a_link_as_target_is_replaced_and_its_file_left_alone(quiet: Quiet, tmp_
     assert read(tmp_path / "link.ckpt")["global_step"] == 2
 
 
-KILLED = '''
+KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
@@ -405,7 +405,7 @@ assert numbers == sorted(numbers)
 left = len(list(path.parent.glob(".torchbus-*.tmp")))
 save_checkpoint(found, path)
 print(numbers[-1], left, *sorted(one.name for one in path.parent.iterdir()))
-'''
+"""
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the children are forked")

@@ -104,20 +104,11 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint {path}.{_neighbours(path)}")
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                broken = archive.testzip()
-        except Exception as error:  # a damaged archive may name methods, sizes and texts that are none
-            raise CheckpointError(f"The checkpoint {path} is damaged: {error}. Use another one.") from error
-        if broken:
-            raise CheckpointError(
-                f"The checkpoint {path} is damaged: {broken} in it fails its checksum. Use another one."
-            )
+    is_archive = _check_archive(path)
     try:
         loaded = torch.load(path, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
-        if weights_only is not False and zipfile.is_zipfile(path):
+        if weights_only is not False and is_archive:
             raise CheckpointError(
                 f"The checkpoint {path} holds more than plain values: {_first_line(error)} If you trust where it comes from,"
                 " pass weights_only=False."
@@ -130,6 +121,20 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
     if not isinstance(loaded, dict) or "state_dict" not in loaded:
         raise CheckpointError(f"{path} is no checkpoint: it holds no `state_dict`.")
     return loaded
+
+
+def _check_archive(path: Path) -> bool:
+    """Whether a file is a zip archive, as torch writes them since version 1.6. One that is damaged raises."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return False
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # a damaged archive may name methods, sizes and texts that are none
+        raise CheckpointError(f"The checkpoint {path} is damaged: {error}. Use another one.") from error
+    if broken:
+        raise CheckpointError(f"The checkpoint {path} is damaged: {broken} in it fails its checksum. Use another one.")
+    return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._model_checkpoint import ModelCheckpoint
+from ._on_exception_checkpoint import OnExceptionCheckpoint
 
-__all__ = ["ModelCheckpoint"]
+__all__ = ["ModelCheckpoint", "OnExceptionCheckpoint"]

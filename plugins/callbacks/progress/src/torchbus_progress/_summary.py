@@ -103,7 +103,7 @@ def summarize_module(module: nn.Module, max_depth: int = 1, example_input: Any =
     """
     submodules = {name: submodule for name, submodule in module.named_modules() if name}
     listed = {name: sub for name, sub in submodules.items() if max_depth == -1 or name.count(".") < max_depth}
-    parameters = [parameter for parameter in module.parameters() if not is_lazy(parameter)]
+    parameters = [parameter for parameter in module.parameters() if not _is_lazy(parameter)]
     num_training = sum(submodule.training for submodule in submodules.values())
     summary = Summary(
         layers=[_layer(name, submodule) for name, submodule in listed.items()],
@@ -117,12 +117,16 @@ def summarize_module(module: nn.Module, max_depth: int = 1, example_input: Any =
     return summary
 
 
+def _is_lazy(tensor: Tensor) -> bool:
+    return bool(is_lazy(tensor))  # as a plain bool: for mypy, torch's own narrows every other tensor away
+
+
 def _has_lazy(module: nn.Module) -> bool:
-    return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
+    return any(_is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _layer(name: str, module: nn.Module) -> Layer:
-    count = sum(parameter.numel() for parameter in module.parameters() if not is_lazy(parameter))
+    count = sum(parameter.numel() for parameter in module.parameters() if not _is_lazy(parameter))
     return Layer(name, type(module).__name__, count, _has_lazy(module), module.training)
 
 

@@ -87,7 +87,7 @@ class ModelSummary(Callback):
             summarize_kwargs: further settings.
         """
         totals = totals_lines(total_parameters, trainable_parameters, model_size, total_training_modes, total_flops)
-        print("\n".join([*_table(summary_data), "", *(f"{amount:>8} {what}" for amount, what in totals)]))
+        print("\n".join([*_table(summary_data), "", *(f"{amount:>8} {what}" for amount, what in totals)]))  # noqa: T201  # what it is for
 
 
 def _table(columns: list[tuple[str, list[str]]]) -> list[str]:

@@ -35,7 +35,10 @@ class RichProgressBar(ProgressBar):
     def __init__(
         self,
         refresh_rate: Annotated[
-            int, Field(ge=0, description="Batches between two refreshes, within ten and about five a second; 0 shows nothing.")
+            int,
+            Field(
+                ge=0, description="Batches between two refreshes, within ten and about five a second; 0 shows nothing."
+            ),
         ] = 100,
         leave: Annotated[bool, Field(description="Leave the bar of each complete epoch on the screen.")] = False,
         theme: Annotated[

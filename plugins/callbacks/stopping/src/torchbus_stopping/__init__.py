@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from ._criterion import EarlyStoppingReason
 from ._early_stopping import EarlyStopping
+from ._timer import Timer
 
-__all__ = ["EarlyStopping", "EarlyStoppingReason"]
+__all__ = ["EarlyStopping", "EarlyStoppingReason", "Timer"]
