@@ -52,11 +52,11 @@ def test_hookimpls_take_any_subset_of_the_arguments_in_any_order(bus: Bus) -> No
 
 
 def test_parameters_with_defaults_receive_the_argument(bus: Bus) -> None:
-    def on_train_batch_end(trainer: Any, batch_idx: Any = None, of_my_own: str = "kept") -> Any:
-        return trainer, batch_idx, of_my_own
+    def on_train_batch_end(trainer: Any, of_my_own: str = "kept", batch_idx: Any = None, more: Any = None) -> Any:
+        return trainer, of_my_own, batch_idx, more
 
     bus.register(plugin(on_train_batch_end=on_train_batch_end), "a")
-    assert bus.emitter(TrainBatchEnd)("trainer", 2, 3, 4, 5) == [("trainer", 5, "kept")]
+    assert bus.emitter(TrainBatchEnd)("trainer", 2, 3, 4, 5) == [("trainer", "kept", 5, None)]
 
 
 def test_keyword_only_and_positional_only_parameters_receive_the_argument(bus: Bus) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -251,6 +252,19 @@ def test_plugins_that_equal_each_other_are_two_plugins(bus: Bus, calls: list[str
     bus.unregister("a")
     emit(1, 2)
     assert calls == ["heard"] * 3
+    assert list(bus.plugins) == ["b"]
+
+
+def test_equal_callbacks_without_hooks_are_two_plugins(bus: Bus) -> None:
+    @dataclass
+    class Settings(Callback):
+        count: int = 1
+
+    first, second = Settings(), Settings()
+    assert first == second
+    bus.register(first, "a")
+    bus.register(second, "b")
+    bus.unregister(first)
     assert list(bus.plugins) == ["b"]
 
 

@@ -113,7 +113,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
                 f"The checkpoint {path} holds more than plain values: {_first_line(error)} If you trust where it comes from,"
                 " pass weights_only=False."
             ) from error
-        raise CheckpointError(f"{path} is damaged, or no checkpoint: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged, or no checkpoint: torch.save did not write it so.") from error
     except Exception as error:  # so may a damaged pickle
         if weights_only is False and isinstance(error, ImportError | AttributeError):
             raise  # it is whole, and holds something whose class is not there

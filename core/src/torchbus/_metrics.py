@@ -51,7 +51,7 @@ class _Entry:
     """One logged name of one hook (and loader): its last value, and what its epoch adds up to."""
 
     __slots__ = (
-        "batch_sizes", "dataloader_idx", "has_value", "last", "logger", "metric", "name", "on_epoch", "on_step", "options",
+        "batch_sizes", "dataloader_idx", "has_value", "is_restored", "last", "logger", "metric", "name", "on_epoch", "on_step", "options",
         "prog_bar", "reduction", "suffix", "synchronise", "total", "values", "weighted", "weights",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class _Entry:
         self.weighted = on_epoch and self.reduction == "mean"
         self.metric: Any = None
         self.synchronise: Callable[[Tensor, str], Tensor] | None = None
+        self.is_restored = False
         self.reset()
 
     def reset(self) -> None:
@@ -131,9 +132,20 @@ class _Entry:
         return total / weights.to(total) if self.reduction == "mean" else total
 
     def state_dict(self) -> dict[str, Any]:
-        if self.values:
-            self._fold()
-        return {"last": _plain(self.last), "total": self.total, "weights": self.weights, "has_value": self.has_value}
+        # not folded: the order of additions decides the last bits of a mean
+        kept = _stack(self.values) if self.values else None
+        parts = {"last": self.last, "values": kept, "total": self.total}
+        return {
+            **{name: _plain(value) for name, value in parts.items()},
+            "sizes": list(self.batch_sizes),
+            "weights": self.weights,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.has_value = self.is_restored = True
+        self.last, self.total, self.weights = state["last"], state["total"], state["weights"]
+        self.values = [] if state["values"] is None else list(state["values"].unbind())
+        self.batch_sizes = list(state["sizes"])
 
 
 class Results:
@@ -161,6 +173,34 @@ class Results:
         """Forget what was logged in this pass; what is logged next may have other options."""
         self.entries = {}
         self.batch, self.batch_size, self.in_batches = None, None, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was logged so far, for a run that goes on inside this pass."""
+        entries = [
+            {
+                "hook": hook,
+                "dataloader_idx": index,
+                "name": name,
+                "on_step": one.on_step,
+                "on_epoch": one.on_epoch,
+                # functions and process groups cannot be kept
+                "options": one.options._replace(reduce_fx=one.reduction, sync_dist_group=None)._asdict(),
+                "state": one.state_dict(),
+            }
+            for (hook, name, index), one in self.entries.items()
+            if one.has_value and one.metric is None
+        ]
+        return {"in_batches": self.in_batches, "entries": entries}
+
+    def load_state_dict(self, state: Mapping[str, Any], synchronise: Callable[[Tensor, str], Tensor] | None) -> None:
+        """Take back what ``state_dict`` gave; ``synchronise`` reduces over ranks what was logged to be."""
+        self.in_batches = state["in_batches"]
+        for one in state["entries"]:
+            name, index, options = one["name"], one["dataloader_idx"], LogOptions(**one["options"])
+            entry = _Entry(name, options, one["on_step"], one["on_epoch"], index)
+            entry.synchronise = synchronise if options.sync_dist else None
+            entry.load_state_dict(one["state"])
+            self.entries[one["hook"], name, index] = entry
 
     def visible(self) -> list[_Entry]:
         """The entries of the loader under way that have a value."""
@@ -237,7 +277,12 @@ class Metrics:
         if options.sync_dist:
             entry.synchronise = self.synchronise
         shared = None if options.add_dataloader_idx or index is None else self._of_other_loader(results, hook, name)
-        if known is not None or shared is not None:
+        if known is not None and known.is_restored:
+            entry.load_state_dict(
+                known.state_dict()
+            )  # logged before an interruption; the checkpoint knows the options in part
+            entry.is_restored = False
+        elif known is not None or shared is not None:
             raise MisconfigurationException(
                 f"self.log({name!r}) was called twice in `{hook}` with different arguments"
                 + (" (the loader's index is one of them, with add_dataloader_idx=False)." if shared else ".")
@@ -268,6 +313,18 @@ class Metrics:
         """Forget all values, as at the beginning of an entry point."""
         for kept in (self._callback, self._logged, self._progress_bar):
             kept.clear()
+
+    def state_dict(self, results: Results) -> dict[str, Any]:
+        """What readers see, and what was logged in a pass so far."""
+        seen = {"callback": self._callback, "logged": self._logged, "progress_bar": self._progress_bar}
+        return {**{name: dict(values) for name, values in seen.items()}, "results": results.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any], results: Results) -> None:
+        """Take back what ``state_dict`` gave."""
+        self._callback.update(state["callback"])
+        self._logged.update(state["logged"])
+        self._progress_bar.update(state["progress_bar"])
+        results.load_state_dict(state["results"], self.synchronise)
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 

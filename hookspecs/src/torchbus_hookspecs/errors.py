@@ -28,7 +28,7 @@ class Fault:
         field: dotted name of the setting, such as ``"patience"`` or ``"theme.bar"``.
         problem: what is wrong and what is expected, as a clause that can follow the field's name.
         value: the refused value (``None`` when the setting is unknown or missing).
-        source: where the value was read, such as ``"the script"`` or an environment variable's name.
+        source: where the value was read, such as ``"the script"`` or an environment variable's name; empty when missing.
     """
 
     field: str
@@ -37,7 +37,7 @@ class Fault:
     source: str = "the script"
 
     def __str__(self) -> str:
-        return f"`{self.field}` {self.problem} Read from: {self.source}."
+        return f"`{self.field}` {self.problem}" + (f" Read from: {self.source}." if self.source else "")
 
 
 class MisconfigurationException(TorchbusError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .errors import did_you_mean
@@ -34,7 +35,9 @@ def _base(name: str) -> str:
 def _subject(name: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """What tells two metrics apart however alike their names are: the stages and the numbers in them."""
     words = re.split(r"[^a-z0-9]+", name.lower())
-    return frozenset(_STAGES[word] for word in words if word in _STAGES), tuple(re.findall(r"\d+", name))
+    # also where it is the stage that is misspelt: `vall_loss`
+    near = (get_close_matches(word, _STAGES, n=1, cutoff=0.8) for word in words)
+    return frozenset(_STAGES[one[0]] for one in near if one), tuple(re.findall(r"\d+", name))
 
 
 def _per_loader(monitor: str, logged: Collection[str]) -> list[str]:

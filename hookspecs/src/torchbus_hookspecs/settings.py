@@ -180,8 +180,11 @@ def check_settings(
                 problem = f"is not a setting of {cls.__name__}.{did_you_mean(name, known)}"
                 faults.append(Fault(name, problem, one["input"], source))
             else:
-                value = None if one["type"] == "missing" else one["input"]
-                faults.append(Fault(dotted, _problem(one["type"], one["msg"], one["input"]), value, source))
+                problem = _problem(one["type"], one["msg"], one["input"])
+                is_missing = one["type"] == "missing"
+                faults.append(
+                    Fault(dotted, problem, None if is_missing else one["input"], "" if is_missing else source)
+                )
         return {}, _merge_alternatives(faults)
     names = {field: info.alias or field for field, info in model.model_fields.items()}
     passed = {names[field]: getattr(checked, field) for field in checked.model_fields_set if field in names}

@@ -415,3 +415,10 @@ def test_a_fit_with_a_misspelt_monitor_warns_early_and_fails_when_it_matters(
         pytest.raises(RuntimeError, match=f"Did you mean `{meant}`"),
     ):
         fit(tmp_path, monitor)
+
+
+def test_a_monitor_whose_stage_is_misspelt_is_noticed_too() -> None:
+    advice = early_advice("EarlyStopping", "vall_loss", {"train_loss", "val_loss"})
+    assert advice is not None
+    assert "Did you mean `val_loss`?" in advice
+    assert early_advice("EarlyStopping", "value", {"val_loss"}) is None

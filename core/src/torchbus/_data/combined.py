@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Literal, get_args
 
 from torch.utils import _pytree as pytree
 
+from .._rng import capture_rng, restore_rng
 from .length import sized_length
+from .skipping import skip_one
 
 __all__ = ["CombinationMode", "CombinedLoader"]
 
+Restarts = dict[int, tuple[int, dict[str, Any]]]
 CombinationMode = Literal["min_size", "max_size_cycle", "max_size", "sequential"]
 
 
@@ -39,6 +43,7 @@ class CombinedLoader(Iterable[Any]):
         self._mode: CombinationMode = mode
         self._limits: list[int | float] | None = None
         self._iterator: Iterator[tuple[Any, int, int]] | None = None
+        self._restarts: Restarts = {}
 
     @property
     def mode(self) -> CombinationMode:
@@ -144,11 +149,58 @@ class CombinedLoader(Iterable[Any]):
         return run()
 
     def _side_by_side(self) -> Iterator[tuple[Any, int, int]]:
-        combine = {"min_size": _shortest, "max_size": _longest, "max_size_cycle": _cycled}[self._mode]
-        batches = combine(self._flattened, [iter(loader) for loader in self._flattened])
+        self._restarts = {}
+        return self._rows([iter(loader) for loader in self._flattened], 0)
+
+    def _rows(self, iterators: list[Iterator[Any]], first: int) -> Iterator[tuple[Any, int, int]]:
+        if self._mode == "max_size_cycle":
+            batches = self._cycled(iterators, first)
+        else:
+            batches = (_shortest if self._mode == "min_size" else _longest)(iterators)
         limit = min(self._limits) if self._limits else float("inf")
-        limited = islice(batches, None if limit == float("inf") else int(limit))
-        return ((pytree.tree_unflatten(row, self._spec), index, 0) for index, row in enumerate(limited))
+        limited = islice(batches, None if limit == float("inf") else max(0, int(limit) - first))
+        return ((pytree.tree_unflatten(row, self._spec), index, 0) for index, row in enumerate(limited, first))
+
+    def _cycled(self, iterators: list[Iterator[Any]], first: int) -> Iterator[list[Any]]:
+        for index in itertools.count(first):
+            row = []
+            for number, loader in enumerate(self._flattened):
+                batch = next(iterators[number], _END)
+                if batch is _END:
+                    self._restarts[number] = (index, capture_rng())
+                    if len(self._restarts) == len(iterators):
+                        return
+                    iterators[number] = iter(loader)
+                    batch = next(iterators[number], _END)
+                    if batch is _END:  # an empty loader: nothing to start over
+                        return
+                row.append(batch)
+            yield row
+
+    # ---- going on inside a pass ------------------------------------------------------------------------------------------
+
+    @property
+    def restarts(self) -> Restarts:
+        """Of each loader that was started over in this pass: before which row, and the random generators at that moment."""
+        return dict(self._restarts)
+
+    def batches_from(self, row: int, restarts: Restarts) -> Iterator[tuple[Any, int, int]]:
+        """The rest of a pass over loaders side by side, of which ``row`` rows were taken.
+
+        The random generators must be as they were at its beginning; ``restarts`` tells of those started over since.
+        """
+        iterators = [iter(loader) for loader in self._flattened]
+        for skipped in range(row):
+            for number, loader in enumerate(self._flattened):
+                if skipped == 0 or number not in restarts:  # all take part in the first row: each draws its order there
+                    skip_one(loader, iterators[number])
+        for number, (begun, generators) in restarts.items():
+            restore_rng(generators)
+            iterators[number] = iter(self._flattened[number])
+            for _ in range(begun, row):
+                skip_one(self._flattened[number], iterators[number])
+        self._restarts = dict(restarts)
+        return self._rows(iterators, row)
 
 
 def _is_loader(node: Any) -> bool:
@@ -160,7 +212,7 @@ def _is_loader(node: Any) -> bool:
     return True
 
 
-def _shortest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
+def _shortest(iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
     while iterators:
         row = []
         for iterator in iterators:
@@ -171,7 +223,7 @@ def _shortest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list
         yield row
 
 
-def _longest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
+def _longest(iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
     finished = [False] * len(iterators)
     while True:
         row = []
@@ -182,24 +234,6 @@ def _longest(_: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[
             row.append(batch)
         if all(finished):
             return
-        yield row
-
-
-def _cycled(loaders: Sequence[Any], iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:
-    through = [False] * len(iterators)
-    while True:
-        row = []
-        for index, iterator in enumerate(iterators):
-            batch = next(iterator, _END)
-            if batch is _END:
-                through[index] = True
-                if all(through):
-                    return
-                iterators[index] = iter(loaders[index])
-                batch = next(iterators[index], _END)
-                if batch is _END:  # an empty loader: nothing to start over
-                    return
-            row.append(batch)
         yield row
 
 

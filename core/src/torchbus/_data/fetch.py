@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader
-
 from .._rng import capture_rng, restore_rng
 from .length import sized_length
+from .skipping import skip_one
 
 __all__ = ["Fetcher"]
 
@@ -38,6 +37,7 @@ class Fetcher:
         self.done = False
         self._reads_ahead = sized_length(loader) == float("inf")
         self._ahead: Any = _NOTHING
+        self._again: Any = _NOTHING
         self._iterator: Iterator[Any] | None = None
         self._rng_at_start: dict[str, Any] | None = None
 
@@ -46,6 +46,7 @@ class Fetcher:
         self._rng_at_start = capture_rng()
         self._iterator = iter(self.loader)
         self.fetched = 0
+        self._again = _NOTHING
         self.done = self.length == 0
         if self._reads_ahead:
             self._ahead = next(self._iterator, _NOTHING)
@@ -58,7 +59,10 @@ class Fetcher:
         if self.done or self._iterator is None:
             raise StopIteration
         if not self._reads_ahead:
-            batch = next(self._iterator)
+            if self._again is _NOTHING:
+                batch = next(self._iterator)
+            else:
+                batch, self._again = self._again, _NOTHING
             self.fetched += 1
             self.done = self.fetched >= self.length
             return batch
@@ -75,34 +79,31 @@ class Fetcher:
 
     def position(self) -> dict[str, Any]:
         """Where this pass is: what ``resume`` needs to go on from here."""
-        return {"fetched": self.fetched, "rng_at_start": self._rng_at_start}
+        position = {"fetched": self.fetched, "rng_at_start": self._rng_at_start}
+        restarts = getattr(self.loader, "restarts", None)
+        return position if restarts is None else {**position, "restarts": restarts}
 
     def resume(self, position: dict[str, Any], fetched: int) -> None:
         """Begin a pass as an earlier one began, ``fetched`` batches further on.
 
         A stock ``DataLoader`` that loads in this process skips without loading; others load and drop what they skip.
+        A batch that was read ahead of the interruption, or begun before it, is read again here: its random numbers were
+        drawn before those of the steps to come.
         """
         if position.get("rng_at_start") is not None:
             restore_rng(position["rng_at_start"])
         self._rng_at_start = capture_rng()
-        self._iterator = iter(self.loader)
-        skip = min(fetched, self.length)
-        self.fetched = int(skip)
-        for _ in range(self.fetched):
-            if not _skip_one(self.loader, self._iterator):
-                break
+        self.fetched = int(min(fetched, self.length))
+        if "restarts" in position:
+            self._iterator = self.loader.batches_from(self.fetched, position["restarts"])
+        else:
+            self._iterator = iter(self.loader)
+            for _ in range(self.fetched):
+                if not skip_one(self.loader, self._iterator):
+                    break
         self.done = self.fetched >= self.length
+        if not self._reads_ahead and not self.done and position.get("fetched", 0) > self.fetched:
+            self._again = next(self._iterator)
         if self._reads_ahead and not self.done:
             self._ahead = next(self._iterator, _NOTHING)
             self.done = self._ahead is _NOTHING
-
-
-def _skip_one(loader: Any, iterator: Iterator[Any]) -> bool:
-    """Step over one batch; tell whether there was one."""
-    sampler_iter = getattr(iterator, "_sampler_iter", None)
-    in_process = type(loader) is DataLoader and loader.num_workers == 0
-    map_style = (
-        in_process and getattr(loader, "_index_sampler", None) is not None and hasattr(loader.dataset, "__getitem__")
-    )
-    source = sampler_iter if map_style and sampler_iter is not None else iterator
-    return next(source, _NOTHING) is not _NOTHING

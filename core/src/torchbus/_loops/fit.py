@@ -59,10 +59,12 @@ class FitLoop:
         self.max_batches: int | float = INFINITY
         self.val_check_batch: int | float = INFINITY
         self.fetcher: Fetcher | None = None
+        self._is_reading = False
         self._is_loaded = False
         self._last_reload = 0
         self._resume: dict[str, Any] = {}
         self._is_resuming = False
+        self._rng_before_validation: dict[str, Any] | None = None
 
     # ---- the run -------------------------------------------------------------------------------------------------------
 
@@ -70,17 +72,19 @@ class FitLoop:
         """Train until there is a reason to end."""
         trainer = self.trainer
         self.setup_data()
-        if self.done or trainer.limit_train_batches == 0:
-            return
         self._bind()
+        self._take_up()
+        if trainer.limit_train_batches == 0 or (self.done and not self._is_resuming):
+            self.metrics.results = None
+            self._restore_rng()
+            return
         assert self.fetcher is not None  # setup_data made it
         self._start_fetching(self.fetcher)
         if self._validates_in_this_epoch() and self.validation.loader is None:
             self.validation.setup_data()
-        self.progress.epoch = self.progress.epochs_processed
         self.train_start(trainer, trainer.lightning_module)
         self._restore_rng()
-        while not self.done:
+        while not self.done or self._is_resuming:
             self.run_epoch(self.fetcher)
         self.progress.phase = "idle"
         self.train_end(trainer, trainer.lightning_module)
@@ -95,7 +99,8 @@ class FitLoop:
             fetcher = self._reloaded(fetcher)
             _set_epoch(self.loader, progress.epoch)
             self.train_epoch_start(trainer, module)
-            if progress.epoch > self._first_epoch:
+            if not self._is_reading:
+                self._is_reading = True
                 fetcher.start()
         self._prepare_epoch()
         if progress.phase in ("validation", "after_validation"):
@@ -156,6 +161,7 @@ class FitLoop:
         """Close an epoch: its hooks, its metrics, its schedulers."""
         trainer, module, progress, metrics = self.trainer, self.trainer.lightning_module, self.progress, self.metrics
         metrics.end_batches()
+        self._is_reading = False
         progress.epochs_processed += 1
         progress.phase = "epoch_end"
         self.train_epoch_end(trainer, module)
@@ -197,6 +203,7 @@ class FitLoop:
         self.metrics = trainer.metrics
         self.metrics.results = self.results
         self.results.reset()
+        self._is_reading, self._rng_before_validation = False, None
 
     def begin_entry(self, loaders: Any, val_loaders: Any) -> None:
         """A fit begins, with these loaders or (``None``) with those that hooks provide."""
@@ -242,8 +249,7 @@ class FitLoop:
         """The fetcher to go on with: another one when it is time for fresh loaders."""
         self.setup_data()
         assert self.fetcher is not None  # setup_data made it
-        if self.fetcher is not fetcher and self.progress.epoch <= self._first_epoch:
-            self.fetcher.start()
+        self._is_reading = self._is_reading and self.fetcher is fetcher
         return self.fetcher
 
     def _prepare_epoch(self) -> None:
@@ -268,29 +274,59 @@ class FitLoop:
 
     def resume_state(self) -> dict[str, Any]:
         """What a checkpoint needs beside the counters to go on exactly: generators and the loader's position."""
-        state: dict[str, Any] = {"rng": capture_rng()}
-        if self.fetcher is not None and self.progress.phase in ("batch", "validation", "after_validation"):
+        # the moment to go on from is another one than this where validation begins anew, or an earlier checkpoint is taken up
+        rng = self._rng_before_validation or self._resume.get("rng") or capture_rng()
+        state: dict[str, Any] = {"rng": rng, "metrics": self.trainer.metrics.state_dict(self.results)}
+        if self.fetcher is not None and self._is_reading:
             state["loader"] = self.fetcher.position()
-        if self.progress.phase != "idle" and self.is_accumulating():
+        if self._has_gradients():
             named = self.trainer.lightning_module.named_parameters()
             state["gradients"] = {name: one.grad for name, one in named if one.grad is not None}
         return state
 
+    def _has_gradients(self) -> bool:
+        """Whether an accumulation window is open, the batch under way aside."""
+        progress = self.progress
+        if progress.phase not in ("batch", "validation", "after_validation"):
+            return False
+        if progress.batches_ready == progress.batches_done:
+            return self.is_accumulating()
+        return progress.batches_done % self.trainer.accumulate_grad_batches != 0
+
+    def _take_up(self) -> None:
+        """Take back the metrics of an interrupted run; if an epoch was just being closed, do what was left of that."""
+        progress, resume = self.progress, self._resume
+        if "metrics" in resume:
+            self.metrics.load_state_dict(resume["metrics"], self.results)
+            if progress.phase == "epoch_end":
+                self.metrics.collect()
+                if self.is_epoch_through():
+                    self.schedulers.update("epoch", plateau=True)
+                self.results.reset()
+        progress.epoch = progress.epochs_processed
+
     def _start_fetching(self, fetcher: Fetcher) -> None:
-        self._first_epoch = self.progress.epoch
-        if not self._is_resuming:
+        resume, progress = self._resume, self.progress
+        if self._is_resuming or "loader" in resume:
+            self._is_reading = True
+            _set_epoch(self.loader, progress.epoch)
+            fetcher.resume(resume.get("loader", {}), progress.batches_done)
+        elif "rng" not in resume:
+            self._is_reading = True
             fetcher.start()
+        if not self._is_resuming:
             return
-        fetcher.resume(self._resume.get("loader", {}), self.progress.batches_done)
-        self.progress.batches_ready = self.progress.batches_done
-        self.progress.is_last_batch = fetcher.done
-        gradients = self._resume.get("gradients", {})
+        # a batch that was begun and not done is begun again
+        progress.total_batches -= progress.batches_ready - progress.batches_done
+        progress.batches_ready = progress.batches_done
+        progress.is_last_batch = fetcher.done
+        gradients = resume.get("gradients", {})
         for name, parameter in self.trainer.lightning_module.named_parameters():
             if name in gradients:
                 parameter.grad = gradients[name].to(parameter)
 
     def _restore_rng(self) -> None:
-        if "rng" in self._resume and self._is_resuming:
+        if "rng" in self._resume:
             restore_rng(self._resume["rng"])
         self._resume = {}
 
@@ -369,7 +405,9 @@ class FitLoop:
             trainer.bus.emitter(ValidationModelZeroGrad)(trainer, trainer.lightning_module)
         trainer.state.stage = RunningStage.VALIDATING
         self.metrics.collect()
+        self._rng_before_validation = capture_rng()
         self.validation.run()
+        self._rng_before_validation = None
         trainer.state.stage = RunningStage.TRAINING
         self.metrics.results = self.results
 
@@ -388,6 +426,13 @@ class _Batches:
 
     def __iter__(self) -> Any:
         return (batch for batch, _, _ in self.combined.batches())
+
+    @property
+    def restarts(self) -> Any:
+        return self.combined.restarts
+
+    def batches_from(self, row: int, restarts: Any) -> Any:
+        return (batch for batch, _, _ in self.combined.batches_from(row, restarts))
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:
