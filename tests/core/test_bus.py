@@ -286,6 +286,23 @@ def test_equal_objects_of_hookimpls_are_two_plugins(bus: Bus, calls: list[str]) 
     assert calls == ["heard"]
 
 
+def test_changes_are_counted_for_those_who_decide_by_who_listens(bus: Bus, calls: list[str]) -> None:
+    def is_change(act: Callable[[], Any]) -> bool:
+        before = bus.changes
+        act()
+        return bus.changes > before
+
+    assert is_change(lambda: bus.register(saying("a", calls), "a"))
+    assert is_change(lambda: bus.register(saying("b", calls), "b"))
+    assert is_change(lambda: bus.arrange(["a", "b"]))
+    assert not is_change(lambda: bus.arrange(["a", "b"]))
+    assert not is_change(lambda: bus.emitter(TrainStart)(1, 2))
+    subscription = bus.subscribe(TrainStart, print)
+    assert is_change(subscription.cancel)
+    assert is_change(lambda: bus.subscribe(TrainStart, print))
+    assert is_change(lambda: bus.unregister("a"))
+
+
 # ---- kinds of hook ----------------------------------------------------------------------------------------------------
 
 

@@ -192,11 +192,11 @@ def test_a_plain_class_is_checked_against_its_signature() -> None:
     assert checked == {"path": Path("a/b"), "untyped": object, "where": "anything"}
     _, faults = check_settings(Plain, {"count": "many", "pathh": 1}, {"count": "a file"})
     assert [(fault.field, fault.source) for fault in faults] == [
-        ("path", "the script"),
+        ("path", ""),
         ("count", "a file"),
         ("pathh", "the script"),
     ]
-    assert faults[0].problem == "is required and was not given."
+    assert str(faults[0]) == "`path` is required and was not given."
     assert faults[2].problem == "is not a setting of Plain. Did you mean `path`?"
 
 

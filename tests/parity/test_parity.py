@@ -19,7 +19,6 @@ SCENARIOS = load_scenarios(HERE / "scenarios.py")
 WAITING_FOR = {
     "backbone_finetuning": "BackboneFinetuning",
     "batch_size_finder": "BatchSizeFinder",
-    "checkpoints_on_exceptions": "OnExceptionCheckpoint",
     "estimated_stepping_batches": "GradientAccumulationScheduler",
     "gradient_accumulation_scheduler": "GradientAccumulationScheduler",
     "lambda_callback": "LambdaCallback",
@@ -32,7 +31,6 @@ WAITING_FOR = {
     "prediction_writers": "BasePredictionWriter",
     "spike_detection": "SpikeDetection",
     "stochastic_weight_averaging": "StochasticWeightAveraging",
-    "timer_stops_training": "Timer",
     "weight_averaging": "WeightAveraging",
 }
 """Scenarios of plugins that torchbus does not have yet. An unexpected pass fails, so that none is forgotten here."""

@@ -24,7 +24,9 @@ OWN = "torchbus-core"
 
 STANDARD: dict[str, str] = {
     "early_stopping": "torchbus-stopping",
+    "timer": "torchbus-stopping",
     "model_checkpoint": "torchbus-checkpointing",
+    "on_exception_checkpoint": "torchbus-checkpointing",
     "rich_progress_bar": "torchbus-progress",
     "model_summary": "torchbus-progress",
     "rich_model_summary": "torchbus-progress",

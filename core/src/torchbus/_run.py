@@ -124,6 +124,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     """
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
+    trainer.ckpt_path = find_checkpoint(trainer, ckpt_path)  # plugins may choose another in `setup`
     trainer.wiring.attach_module_callbacks()
     trainer.strategy.setup_environment()
     bus.emitter(events.PrepareData)(trainer, module)
@@ -132,7 +133,6 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     bus.emitter(events.ConfigureModel)(trainer, module)
     trainer.metrics.clear()
 
-    trainer.ckpt_path = find_checkpoint(trainer, ckpt_path)
     checkpoint = restore_before_setup(trainer, trainer.ckpt_path, weights_only) if trainer.ckpt_path else None
     trainer.precision_plugin.convert_module(module)
     trainer.model = trainer.strategy.setup_model(module)

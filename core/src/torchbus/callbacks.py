@@ -10,11 +10,13 @@ from ._facade import lazy_classes
 
 if TYPE_CHECKING:
     from torchbus_checkpointing import ModelCheckpoint as ModelCheckpoint
+    from torchbus_checkpointing import OnExceptionCheckpoint as OnExceptionCheckpoint
     from torchbus_progress import ModelSummary as ModelSummary
     from torchbus_progress import RichModelSummary as RichModelSummary
     from torchbus_progress import RichProgressBar as RichProgressBar
     from torchbus_progress import RichProgressBarTheme as RichProgressBarTheme
     from torchbus_stopping import EarlyStopping as EarlyStopping
+    from torchbus_stopping import Timer as Timer
 
 __all__ = ["Callback", "Checkpoint", "ProgressBar"]
 
