@@ -473,7 +473,7 @@ def _policy_of(plugin: object, name: str) -> FailurePolicy:
 
 
 def _order_option(plugin: object, shape: Shape | None, option: str, name: str) -> tuple[str, ...]:
-    names = getattr(plugin, option, ()) if shape is CALLBACK_SHAPE else ()
+    names = getattr(type(plugin), option, ()) if shape is CALLBACK_SHAPE else ()
     if isinstance(names, str):
         raise PluginValidationError(
             f"{name}: `{option}` is {names!r}; it should be a tuple of plugin names, such as ({names!r},).", plugin=name

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._batch_size import extract_batch_size
+from ._data.transfer import move_data_to_device
 from ._dispatch import Scope
 from ._errors import MisconfigurationException, did_you_mean
 from ._logging_rules import check_levels
@@ -51,8 +52,9 @@ class _Entry:
     """One logged name of one hook (and loader): its last value, and what its epoch adds up to."""
 
     __slots__ = (
-        "batch_sizes", "dataloader_idx", "has_value", "is_restored", "last", "logger", "metric", "name", "on_epoch", "on_step", "options",
-        "prog_bar", "reduction", "suffix", "synchronise", "total", "values", "weighted", "weights",
+        "batch_sizes", "dataloader_idx", "has_value", "is_restored", "last", "logger", "metric", "name", "on_epoch",
+        "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "values", "weighted",
+        "weights",
     )  # fmt: skip
 
     def __init__(
@@ -171,11 +173,15 @@ class Results:
 
     def reset(self) -> None:
         """Forget what was logged in this pass; what is logged next may have other options."""
+        for one in self.entries.values():
+            if one.metric is not None:
+                one.metric.reset()
         self.entries = {}
         self.batch, self.batch_size, self.in_batches = None, None, False
 
-    def state_dict(self) -> dict[str, Any]:
-        """What was logged so far, for a run that goes on inside this pass."""
+    def state_dict(self, module: nn.Module) -> dict[str, Any]:
+        """What was logged so far, for a run that goes on inside this pass. Metric objects are known by their place in ``module``."""
+        paths = {id(one): path for path, one in module.named_modules()}
         entries = [
             {
                 "hook": hook,
@@ -186,13 +192,16 @@ class Results:
                 # functions and process groups cannot be kept
                 "options": one.options._replace(reduce_fx=one.reduction, sync_dist_group=None)._asdict(),
                 "state": one.state_dict(),
+                "metric": _metric_state(one.metric, paths),
             }
             for (hook, name, index), one in self.entries.items()
-            if one.has_value and one.metric is None
+            if one.has_value
         ]
         return {"in_batches": self.in_batches, "entries": entries}
 
-    def load_state_dict(self, state: Mapping[str, Any], synchronise: Callable[[Tensor, str], Tensor] | None) -> None:
+    def load_state_dict(
+        self, state: Mapping[str, Any], module: nn.Module, synchronise: Callable[[Tensor, str], Tensor] | None
+    ) -> None:
         """Take back what ``state_dict`` gave; ``synchronise`` reduces over ranks what was logged to be."""
         self.in_batches = state["in_batches"]
         for one in state["entries"]:
@@ -200,6 +209,9 @@ class Results:
             entry = _Entry(name, options, one["on_step"], one["on_epoch"], index)
             entry.synchronise = synchronise if options.sync_dist else None
             entry.load_state_dict(one["state"])
+            if one["metric"] is not None:
+                entry.metric = _restored_metric(one["metric"], module)
+                entry.has_value = entry.metric is not None
             self.entries[one["hook"], name, index] = entry
 
     def visible(self) -> list[_Entry]:
@@ -314,17 +326,17 @@ class Metrics:
         for kept in (self._callback, self._logged, self._progress_bar):
             kept.clear()
 
-    def state_dict(self, results: Results) -> dict[str, Any]:
+    def state_dict(self, results: Results, module: nn.Module) -> dict[str, Any]:
         """What readers see, and what was logged in a pass so far."""
         seen = {"callback": self._callback, "logged": self._logged, "progress_bar": self._progress_bar}
-        return {**{name: dict(values) for name, values in seen.items()}, "results": results.state_dict()}
+        return {**{name: dict(values) for name, values in seen.items()}, "results": results.state_dict(module)}
 
-    def load_state_dict(self, state: Mapping[str, Any], results: Results) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], results: Results, module: nn.Module) -> None:
         """Take back what ``state_dict`` gave."""
         self._callback.update(state["callback"])
         self._logged.update(state["logged"])
         self._progress_bar.update(state["progress_bar"])
-        results.load_state_dict(state["results"], self.synchronise)
+        results.load_state_dict(state["results"], module, self.synchronise)
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -411,6 +423,24 @@ def _stack(values: list[Any]) -> Tensor:
 
 def _plain(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
+
+
+def _metric_state(metric: Any, paths: Mapping[int, str]) -> dict[str, Any] | None:
+    """What a metric object of torchmetrics has seen, if it is one, and part of the module."""
+    values = getattr(metric, "metric_state", None)
+    if values is None or id(metric) not in paths:
+        return None
+    return {"path": paths[id(metric)], "values": dict(values), "updates": metric._update_count}
+
+
+def _restored_metric(state: Mapping[str, Any], module: nn.Module) -> Any:
+    metric: Any = dict(module.named_modules()).get(state["path"])
+    if hasattr(metric, "metric_state"):  # else the module was changed since
+        for name, value in state["values"].items():
+            setattr(metric, name, move_data_to_device(value, metric.device))
+        metric._update_count = state["updates"]
+        return metric
+    return None
 
 
 def _checked_value(name: str, value: Any, entry: _Entry) -> Any:

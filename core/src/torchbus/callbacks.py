@@ -11,16 +11,32 @@ from ._facade import lazy_classes
 if TYPE_CHECKING:
     from torchbus_checkpointing import ModelCheckpoint as ModelCheckpoint
     from torchbus_checkpointing import OnExceptionCheckpoint as OnExceptionCheckpoint
+    from torchbus_monitoring import DeviceStatsMonitor as DeviceStatsMonitor
+    from torchbus_monitoring import LearningRateMonitor as LearningRateMonitor
+    from torchbus_monitoring import SpikeDetection as SpikeDetection
+    from torchbus_monitoring import ThroughputMonitor as ThroughputMonitor
+    from torchbus_monitoring import TrainingSpikeException as TrainingSpikeException
+    from torchbus_prediction import BasePredictionWriter as BasePredictionWriter
     from torchbus_progress import ModelSummary as ModelSummary
     from torchbus_progress import RichModelSummary as RichModelSummary
     from torchbus_progress import RichProgressBar as RichProgressBar
     from torchbus_progress import RichProgressBarTheme as RichProgressBarTheme
     from torchbus_stopping import EarlyStopping as EarlyStopping
     from torchbus_stopping import Timer as Timer
+    from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
+    from torchbus_training import LambdaCallback as LambdaCallback
+    from torchbus_training import ModelPruning as ModelPruning
 
 __all__ = ["Callback", "Checkpoint", "ProgressBar"]
 
-_get, _names = lazy_classes(__name__, "callbacks", {"RichProgressBarTheme": "rich_progress_bar"})
+COMPANIONS = {
+    "BaseFinetuning": "backbone_finetuning",
+    "RichProgressBarTheme": "rich_progress_bar",
+    "TrainingSpikeException": "spike_detection",
+}
+"""Further names, and the entry point whose package has each."""
+
+_get, _names = lazy_classes(__name__, "callbacks", COMPANIONS)
 
 
 def __getattr__(name: str) -> Any:

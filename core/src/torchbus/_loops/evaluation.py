@@ -90,6 +90,7 @@ class EvaluationLoop:
                 returned = self.end(outputs)
                 if not self._restores_modes():
                     self.model_train(trainer, module)
+        self.results.reset()  # outside of inference mode, whose tensors metrics could not change later
         if self.verbose and trainer.is_global_zero:
             trainer.show_results(returned, self.stage)
         return returned
@@ -128,7 +129,6 @@ class EvaluationLoop:
         if not self.is_sanity_check:
             self.output.send(merged)
         self.finish(trainer, module)
-        self.results.reset()
         return [{name: value.item() for name, value in {**output, **closing}.items()} for output in outputs]
 
     # ---- parts ---------------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class EvaluationLoop:
 
     def begin_entry(self) -> None:
         """An entry point begins: ask for loaders anew, count batches anew."""
-        self._is_loaded = False
+        self._is_loaded = self.is_sanity_check = False
         self._batches_seen = {}
 
 

@@ -275,13 +275,14 @@ class FitLoop:
     def resume_state(self) -> dict[str, Any]:
         """What a checkpoint needs beside the counters to go on exactly: generators and the loader's position."""
         # the moment to go on from is another one than this where validation begins anew, or an earlier checkpoint is taken up
+        module = self.trainer.lightning_module
         rng = self._rng_before_validation or self._resume.get("rng") or capture_rng()
-        state: dict[str, Any] = {"rng": rng, "metrics": self.trainer.metrics.state_dict(self.results)}
+        state: dict[str, Any] = {"rng": rng, "metrics": self.trainer.metrics.state_dict(self.results, module)}
         if self.fetcher is not None and self._is_reading:
             state["loader"] = self.fetcher.position()
         if self._has_gradients():
-            named = self.trainer.lightning_module.named_parameters()
-            state["gradients"] = {name: one.grad for name, one in named if one.grad is not None}
+            gradients = ((name, one.grad) for name, one in module.named_parameters())
+            state["gradients"] = {name: one for name, one in gradients if one is not None}
         return state
 
     def _has_gradients(self) -> bool:
@@ -297,7 +298,7 @@ class FitLoop:
         """Take back the metrics of an interrupted run; if an epoch was just being closed, do what was left of that."""
         progress, resume = self.progress, self._resume
         if "metrics" in resume:
-            self.metrics.load_state_dict(resume["metrics"], self.results)
+            self.metrics.load_state_dict(resume["metrics"], self.results, self.module)
             if progress.phase == "epoch_end":
                 self.metrics.collect()
                 if self.is_epoch_through():

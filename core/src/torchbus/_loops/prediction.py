@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs import events
 
+from .._data.indices import drawn_indices
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader
 from .device import Transfer
@@ -24,7 +27,9 @@ class PredictionLoop:
         max_batches: batches to run, of each loader.
         return_predictions: whether predictions are kept and returned.
         predictions: those of the run under way (or the last one), a list for each loader.
-        batch_indices: for each loader and batch, which samples it holds, where the loader tells.
+        track_indices: whether the coming run notes which samples each batch holds; a plugin sets it in ``setup``.
+        current_batch_indices: the numbers of the samples in the batch under way; empty where the loader does not tell.
+        batch_indices: the same for each loader and batch, kept as long as predictions are.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -35,13 +40,15 @@ class PredictionLoop:
         self.return_predictions = True
         self.predictions: list[list[Any]] = []
         self.batch_indices: list[list[Any]] = []
-        self.current_batch_indices: list[int] = []
+        self.track_indices = False
+        self.current_batch_indices: list[Any] = []
+        self._drawn: list[deque[list[Any]]] = []
         self.inference_mode = True
 
     def run(self) -> list[Any] | None:
         """Predict; return a list of predictions, or a list of them for each of several loaders."""
         trainer, module = self.trainer, self.trainer.lightning_module
-        with gradients_off(self.inference_mode):
+        with gradients_off(self.inference_mode), ExitStack() as until_done:
             self.setup_data()
             if not sum(self.max_batches):
                 return []
@@ -50,6 +57,10 @@ class PredictionLoop:
             self._bind()
             self.predictions = [[] for _ in combined.flattened]
             self.batch_indices = [[] for _ in combined.flattened]
+            self._drawn, self.current_batch_indices = [], []
+            if self.track_indices:
+                self.track_indices = False
+                self._drawn = until_done.enter_context(drawn_indices(combined.flattened))
             batches = combined.batches()
             check_index_argument(module, "predict", len(combined.flattened) > 1)
             with module_modes(module, restore=True):
@@ -69,6 +80,9 @@ class PredictionLoop:
     def run_batch(self, fetched: Any, batch_idx: int, dataloader_idx: int) -> None:
         """Predict one batch."""
         trainer, module = self.trainer, self.trainer.lightning_module
+        if self._drawn:
+            queue = self._drawn[dataloader_idx]
+            self.current_batch_indices = queue.popleft() if queue else []
         batch = self.transfer(fetched, dataloader_idx)
         self.batch_start(trainer, module, batch, batch_idx, dataloader_idx)
         with trainer.precision_plugin.forward_context():
@@ -76,6 +90,8 @@ class PredictionLoop:
         self.batch_end(trainer, module, prediction, batch, batch_idx, dataloader_idx)
         if self.return_predictions or trainer.bus.is_heard(events.PredictEpochEnd):
             self.predictions[dataloader_idx].append(prediction)
+            if self._drawn:
+                self.batch_indices[dataloader_idx].append(self.current_batch_indices)
 
     def _bind(self) -> None:
         trainer = self.trainer

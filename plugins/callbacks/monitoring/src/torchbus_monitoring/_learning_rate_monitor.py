@@ -1,0 +1,116 @@
+"""The callback ``learning_rate_monitor``: when rates are read, and where they go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torchbus_hookspecs import Callback
+from torchbus_hookspecs.settings import validated
+
+from ._rates import Source, momentum_of, sources
+from ._records import current_step, is_train_step_due, require_listener, send
+
+if TYPE_CHECKING:
+    from torchbus import LightningModule, Trainer
+
+__all__ = ["LearningRateMonitor"]
+
+Interval = Literal["step", "epoch"]
+
+
+@validated
+class LearningRateMonitor(Callback):
+    """Log the learning rate of every optimizer and parameter group, and the momentum and weight decay if wanted.
+
+    The names are ``lr-SGD`` (``lr-SGD-1`` for a second SGD), or the ``name`` of the scheduler; with several parameter
+    groups ``lr-SGD/pg1``, ``lr-SGD/pg2``, or ``lr-SGD/NAME`` for groups that have a ``name``. The values are in
+    ``trainer.callback_metrics`` too. Groups that are added while training (finetuning) are found.
+
+    Attributes:
+        lrs: the rates logged in this fit, by name, oldest first.
+        last_momentum_values: the newest momentum, by name.
+        last_weight_decay_values: the newest weight decay, by name.
+
+    Raises:
+        MisconfigurationException: a setting is wrong, there is no logger, or parameter groups are named alike.
+
+    Source: Lightning ``LearningRateMonitor``. In contrast to it, two schedulers of one optimizer share one name, and
+    while gradients accumulate a step is logged once.
+    """
+
+    def __init__(
+        self,
+        logging_interval: Annotated[
+            Interval | None,
+            Field(
+                description="Log every step or every epoch. Default: whenever the scheduler steps, and both for an"
+                " optimizer without scheduler."
+            ),
+        ] = None,
+        log_momentum: Annotated[bool, Field(description="Log the momentum, or the first beta, as well.")] = False,
+        log_weight_decay: Annotated[bool, Field(description="Log the weight decay as well.")] = False,
+    ) -> None:
+        super().__init__()
+        self.logging_interval = logging_interval
+        self.log_momentum = log_momentum
+        self.log_weight_decay = log_weight_decay
+        self.lrs: dict[str, list[float]] = {}
+        self.last_momentum_values: dict[str, float] = {}
+        self.last_weight_decay_values: dict[str, float] = {}
+        self._sources: list[Source] = []
+        self._last_step = -1
+
+    # ---- hooks -------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find and name what will be logged."""
+        require_listener(type(self).__name__, trainer)
+        self._last_step = -1
+        self.last_momentum_values, self.last_weight_decay_values = {}, {}
+        self.lrs = {}
+        self._sources = sources(trainer.optimizers, trainer.lr_scheduler_configs)
+        self.lrs = {name: [] for source in self._sources for name, _ in source.groups()}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Log what changes per step, if this step is logged."""
+        step = current_step(trainer)
+        if self.logging_interval == "epoch" or not is_train_step_due(trainer) or step == self._last_step:
+            return
+        self._last_step = step
+        self._log(trainer, "step")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log what changes per epoch."""
+        if self.logging_interval != "step":
+            self._log(trainer, "epoch")
+
+    # ---- the work ----------------------------------------------------------------------------------------------------
+
+    def _log(self, trainer: Trainer, moment: Interval) -> None:
+        record: dict[str, float] = {}
+        for source in self._sources:
+            # with an interval of one's own choice, the scheduler's does not matter
+            if self.logging_interval is not None or moment in source.intervals:
+                self._read(source, record)
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in record.items()})
+        send(trainer, record, current_step(trainer))
+
+    def _read(self, source: Source, record: dict[str, float]) -> None:
+        for name, group in source.groups():
+            if "lr" not in group:
+                continue
+            record[name] = float(group["lr"])
+            self._history(source, name).append(record[name])
+            if self.log_momentum:
+                record[f"{name}-momentum"] = self.last_momentum_values[name] = momentum_of(group)
+            if self.log_weight_decay:
+                decay = float(group.get("weight_decay", 0.0))
+                record[f"{name}-weight_decay"] = self.last_weight_decay_values[name] = decay
+
+    def _history(self, source: Source, name: str) -> list[float]:
+        """The rates so far. A group that was alone until another came goes on under its new name."""
+        if name not in self.lrs and name.endswith("/pg1") and source.name in self.lrs:
+            self.lrs[name] = self.lrs.pop(source.name)
+        return self.lrs.setdefault(name, [])
