@@ -16,16 +16,6 @@ from runner import Namespace, arithmetic_fingerprint, load_scenarios, run_isolat
 
 SCENARIOS = load_scenarios(HERE / "scenarios.py")
 
-WAITING_FOR = {
-    "backbone_finetuning": "BackboneFinetuning",
-    "batch_size_finder": "BatchSizeFinder",
-    "learning_rate_finder": "LearningRateFinder",
-    "own_finetuning_schedule": "BaseFinetuning",
-    "stochastic_weight_averaging": "StochasticWeightAveraging",
-    "weight_averaging": "WeightAveraging",
-}
-"""Scenarios of plugins that torchbus does not have yet. An unexpected pass fails, so that none is forgotten here."""
-
 ENDS_BETTER = {"checkpoints_on_exceptions": "weights"}
 """What differs from the recording on purpose, by scenario: a run that is resumed inside an epoch goes on with its data,
 where Lightning's starts over. Its other observations are compared."""
@@ -53,16 +43,7 @@ def rounding() -> str:
     return arithmetic_fingerprint()
 
 
-def cases() -> list[object]:
-    marked = []
-    for name in SCENARIOS:
-        plugin = WAITING_FOR.get(name)
-        marks = [pytest.mark.xfail(strict=True, reason=f"{plugin} does not exist yet")] if plugin else []
-        marked.append(pytest.param(name, marks=marks))
-    return marked
-
-
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_scenario_matches_its_recording(name: str, namespace: Namespace, rounding: str) -> None:
     recorded = json.loads((HERE / "traces" / f"{name}.json").read_text())
     answer = run_isolated(SCENARIOS[name], namespace)

@@ -9,8 +9,15 @@ from torchbus_hookspecs import Callback, Checkpoint, ProgressBar
 from ._facade import lazy_classes
 
 if TYPE_CHECKING:
+    from torchbus_averaging import EMAWeightAveraging as EMAWeightAveraging
+    from torchbus_averaging import StochasticWeightAveraging as StochasticWeightAveraging
+    from torchbus_averaging import WeightAveraging as WeightAveraging
     from torchbus_checkpointing import ModelCheckpoint as ModelCheckpoint
     from torchbus_checkpointing import OnExceptionCheckpoint as OnExceptionCheckpoint
+    from torchbus_finetuning import BackboneFinetuning as BackboneFinetuning
+    from torchbus_finetuning import BaseFinetuning as BaseFinetuning
+    from torchbus_finetuning import FreezeUnfreeze as FreezeUnfreeze
+    from torchbus_finetuning import MultiStage as MultiStage
     from torchbus_monitoring import DeviceStatsMonitor as DeviceStatsMonitor
     from torchbus_monitoring import LearningRateMonitor as LearningRateMonitor
     from torchbus_monitoring import SpikeDetection as SpikeDetection
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
     from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
     from torchbus_training import LambdaCallback as LambdaCallback
     from torchbus_training import ModelPruning as ModelPruning
+    from torchbus_tuning import BatchSizeFinder as BatchSizeFinder
+    from torchbus_tuning import LearningRateFinder as LearningRateFinder
 
 __all__ = ["Callback", "Checkpoint", "ProgressBar"]
 

@@ -6,5 +6,6 @@ from ._data.combined import CombinedLoader
 from ._data.transfer import move_data_to_device
 from ._errors import MisconfigurationException
 from ._hparams import AttributeDict
+from ._types import LRSchedulerConfig
 
-__all__ = ["AttributeDict", "CombinedLoader", "MisconfigurationException", "move_data_to_device"]
+__all__ = ["AttributeDict", "CombinedLoader", "LRSchedulerConfig", "MisconfigurationException", "move_data_to_device"]

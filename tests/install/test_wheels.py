@@ -1,0 +1,238 @@
+"""The distributions as users get them: built as wheels, installed into an empty environment, used from an empty folder."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [
+    ROOT / "hookspecs",
+    ROOT / "core",
+    *(path.parent for path in sorted(ROOT.glob("plugins/*/*/pyproject.toml"))),
+]
+
+TOY = """
+import json, sys, warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+import torch, torchbus
+from torch.utils.data import DataLoader, TensorDataset
+from torchbus._discovery import discover, load_offer
+
+
+class Toy(torchbus.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        loss = torch.nn.functional.mse_loss(self.layer(x), y)
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        x, y = batch
+        self.log("val_loss", torch.nn.functional.mse_loss(self.layer(x), y))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def loader():
+    x = torch.linspace(0, 1, 64).reshape(16, 4)
+    return DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), batch_size=4)
+
+
+torchbus.seed_everything(1, verbose=False)
+quiet = dict(enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1)
+"""
+WITH_ALL = (
+    TOY
+    + """
+trainer = torchbus.Trainer(
+    max_epochs=2,
+    plugins=[
+        {"early_stopping": {"monitor": "val_loss", "patience": 2}},
+        {"model_checkpoint": {"monitor": "val_loss", "dirpath": "kept", "filename": "{epoch}"}},
+    ],
+    logger={"csv": {"save_dir": "logs", "name": "toy"}},
+    **quiet,
+)
+trainer.fit(Toy(), loader(), loader())
+print(json.dumps({
+    "file": torchbus.__file__,
+    "epochs": trainer.current_epoch,
+    "steps": trainer.global_step,
+    "plugins": {name: one.origin for name, one in trainer.bus.plugins.items() if one.origin},
+    "offers": sorted(f"{one.name} of {one.origin}" for one in discover()),
+    "loaded": [str(load_offer(one)) for one in discover()],
+    "best": trainer.checkpoint_callback.best_model_path,
+    "score": float(trainer.checkpoint_callback.best_model_score),
+    "val_loss": float(trainer.callback_metrics["val_loss"]),
+}))
+"""
+)
+ALONE = (
+    TOY
+    + """
+trainer = torchbus.Trainer(
+    max_epochs=50,
+    plugins={"early_stopping": {"monitor": "val_loss", "patience": 1, "min_delta": 100.0}},
+    enable_checkpointing=False,
+    logger=False,
+    **quiet,
+)
+trainer.fit(Toy(), loader(), loader())
+missing = None
+try:
+    torchbus.Trainer(logger="csv")
+except torchbus.MisconfigurationException as error:
+    missing = str(error)
+print(json.dumps({
+    "file": torchbus.__file__,
+    "epochs": trainer.current_epoch,
+    "offers": sorted(f"{one.name} of {one.origin}" for one in discover()),
+    "missing": missing,
+}))
+"""
+)
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command without anything of this process's environment that could lead it to the sources."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TORCHBUS_", "PIP_"))}
+    done = subprocess.run([str(one) for one in command], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def distribution(source: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    return project
+
+
+BY_NAME = {distribution(source)["name"]: source for source in SOURCES}
+
+
+def offers_of(names: Iterable[str]) -> list[str]:
+    """What the plugins' own ``pyproject.toml`` say they offer."""
+    return sorted(
+        f"{plugin} of {name} {project['version']}"
+        for name, project in ((name, distribution(BY_NAME[name])) for name in names)
+        for group, points in project.get("entry-points", {}).items()
+        if group.startswith("torchbus.")
+        for plugin in points
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build the wheel of a distribution of the workspace, once."""
+    folder = tmp_path_factory.mktemp("wheels")
+
+    @functools.cache
+    def build(name: str) -> Path:
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / name, cwd=BY_NAME[name])
+        (wheel,) = (folder / name).glob("*.whl")
+        return wheel
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What else is installed here, such as torch, without anything of ours: neither packages nor metadata nor paths."""
+    folder = tmp_path_factory.mktemp("third_party")
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if not path.name.startswith(("torchbus", "_editable", "__editable__")) and path.suffix != ".pth":
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path, wheel_of: Callable[[str], Path], third_party: Path) -> Callable[[Iterable[str]], Path]:
+    """Make an environment with these distributions, and return its Python."""
+
+    def make(names: Iterable[str]) -> Path:
+        venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+        python = tmp_path / "venv" / "bin" / "python"
+        chosen = [wheel_of(name) for name in names]
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", *chosen)
+        site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        (site / "third_party.pth").write_text(f"{third_party}\n")
+        return python
+
+    return make
+
+
+def output(python: Path, folder: Path, script: str) -> dict[str, Any]:
+    folder.mkdir()
+    (folder.parent / "toy.py").write_text(script)
+    printed: dict[str, Any] = json.loads(run(python, "-P", folder.parent / "toy.py", cwd=folder).splitlines()[-1])
+    assert Path(printed["file"]).is_relative_to(python.parents[1]), "the installed package is the one that ran"
+    return printed
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_wheel_holds_its_package_and_nothing_else(name: str, wheel_of: Callable[[str], Path]) -> None:
+    source = BY_NAME[name]
+    package = next(path.parent for path in source.glob("src/*/__init__.py"))
+    with ZipFile(wheel_of(name)) as wheel:
+        names = set(wheel.namelist())
+    packed = {name for name in names if ".dist-info/" not in name}
+    files = (path.relative_to(source / "src") for path in package.rglob("*") if path.is_file())
+    assert packed == {
+        str(file) for file in files if not any(part.startswith((".", "__pycache__")) for part in file.parts)
+    }
+    assert f"{package.name}/py.typed" in packed
+
+
+def test_a_script_trains_with_plugins_enabled_by_name(
+    tmp_path: Path, environment: Callable[[Iterable[str]], Path]
+) -> None:
+    told = output(environment(BY_NAME), tmp_path / "empty", WITH_ALL)
+    assert (told["epochs"], told["steps"]) == (2, 8)
+    assert told["plugins"] == {
+        "early_stopping": "torchbus-stopping 0.1.0",
+        "model_checkpoint": "torchbus-checkpointing 0.1.0",
+        "csv": "torchbus-csv 0.1.0",
+    }
+    assert told["offers"] == offers_of(BY_NAME)
+    assert len(told["loaded"]) == len(told["offers"]), "every offer can be imported"
+    assert Path(told["best"]) == tmp_path / "empty" / "kept" / "epoch=1.ckpt"
+    assert Path(told["best"]).is_file()
+    (metrics,) = (tmp_path / "empty" / "logs" / "toy").rglob("metrics.csv")
+    rows = list(csv.DictReader(metrics.read_text().splitlines()))
+    losses = {name: [float(row[name]) for row in rows if row[name]] for name in ("train_loss", "val_loss")}
+    assert [len(values) for values in losses.values()] == [8, 2]
+    first, last = losses["val_loss"]
+    assert told["score"] == told["val_loss"] == pytest.approx(last)
+    assert last < first, "it has learnt something"
+    assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == ["kept", "logs"]
+
+
+def test_the_core_with_one_plugin_is_enough(tmp_path: Path, environment: Callable[[Iterable[str]], Path]) -> None:
+    names = ["torchbus-hookspecs", "torchbus-core", "torchbus-stopping", "torchbus-cpu"]
+    python = environment(names)
+    told = output(python, tmp_path / "empty", ALONE)
+    assert told["epochs"] == 2, "the second epoch is no hundred better than the first, so it is the last"
+    assert told["offers"] == offers_of(names), "and nothing else"
+    assert "It comes with torchbus-csv: pip install torchbus-csv" in told["missing"]
+    assert list((tmp_path / "empty").iterdir()) == []
