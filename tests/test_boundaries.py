@@ -23,7 +23,7 @@ CONTRIB = {path.parent.name: path.parent for path in sorted(ROOT.glob("contrib/*
 PACKAGES = {"torchbus_hookspecs": CONTRACT, "torchbus": CORE, **PLUGINS}
 
 FLOORS = {
-    1: "_errors _ordering _dispatch _bus _adapters _discovery",
+    1: "_errors _ordering _dispatch _bus _adapters _verification _subscriptions _discovery",
     2: "_settings _plugins _facade",
     3: "_types _batch_size _logging_rules _metrics _hparams _checkpoint_io _precision _rng _optimizer _optimizers _loading"
     " _data",

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, get_args
+from typing import Any, ParamSpec, TypeVar
 
 import pluggy
 from torchbus_hookspecs import Callback, FailurePolicy, Logger, specs
@@ -19,10 +19,12 @@ from torchbus_hookspecs.events import EVENTS, Event, PluginFailed
 from torchbus_hookspecs.markers import PROJECT, kind_of
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import OPTIONS, TARGET, Implementations, Shape, Target, adapt, hook_arguments
+from ._adapters import OPTIONS, TARGET, Shape, Target, adapt, hook_arguments
 from ._dispatch import Chain, Implementation, Scope, empty_function, install
-from ._errors import PluginConflictError, PluginValidationError, did_you_mean
+from ._errors import PluginConflictError
 from ._ordering import order_names
+from ._subscriptions import Subscription
+from ._verification import order_option, policy_of, verified_hookimpls
 
 __all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Plugin", "Subscription"]
 
@@ -64,42 +66,6 @@ class Plugin:
 
     def __str__(self) -> str:
         return f"`{self.name}` ({self.origin})" if self.origin else f"`{self.name}`"
-
-
-@dataclass(slots=True, eq=False)
-class Subscription(Generic[E]):
-    """A handler of events. ``cancel()`` ends it.
-
-    Attributes:
-        every: hear only each n-th event.
-        once: hear only the n-th event.
-        before: hear only events before the n-th.
-        after: hear only events after the n-th.
-    """
-
-    bus: Bus
-    event: type[E]
-    handler: Callable[[E], object]
-    every: int = 1
-    once: int | None = None
-    before: int | None = None
-    after: int = 0
-    count: int = 0
-
-    def __call__(self, event: E) -> None:
-        self.count += 1
-        count = self.count
-        if (
-            count % self.every == 0
-            and (self.once is None or count == self.once)
-            and (self.before is None or count < self.before)
-            and count > self.after
-        ):
-            self.handler(event)
-
-    def cancel(self) -> None:
-        """Stop hearing."""
-        self.bus._unsubscribe(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -181,16 +147,18 @@ class Bus:
                 f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name
             )
         shape = shape or _shape_of(plugin)
-        implementations = _verified(adapt(plugin, shape, name) if shape else plugin, name, must_hear=shape is None)
+        implementations = verified_hookimpls(
+            adapt(plugin, shape, name) if shape else plugin, name, must_hear=shape is None
+        )
         record = Plugin(
             name,
             plugin,
-            policy or _policy_of(plugin, name),
+            policy or policy_of(plugin, name),
             origin,
             is_user_code,
             is_named,
-            before=_order_option(plugin, shape, "before", name),
-            after=_order_option(plugin, shape, "after", name),
+            before=order_option(plugin, "before", name) if shape is CALLBACK_SHAPE else (),
+            after=order_option(plugin, "after", name) if shape is CALLBACK_SHAPE else (),
         )
         self.manager.register(implementations, name)
         self._plugins[name] = record
@@ -282,7 +250,7 @@ class Bus:
         for option, value in (("every", every), ("once", once), ("before", before)):
             if value is not None and value < 1:
                 raise ValueError(f"subscribe({event.__name__}, {option}={value}): it must be at least 1.")
-        subscription = Subscription(self, event, handler, every, once, before, after)
+        subscription = Subscription(event, handler, self._unsubscribe, every, once, before, after)
         self._subscriptions.append(subscription)
         self._recompile(None)
         return subscription
@@ -461,26 +429,6 @@ def _shape_of(plugin: object) -> Shape | None:
     return LOGGER_SHAPE if isinstance(plugin, Logger) else None
 
 
-def _policy_of(plugin: object, name: str) -> FailurePolicy:
-    policy = getattr(plugin, "on_failure", None)
-    if not isinstance(policy, str):  # a method of that name, say
-        return "raise"
-    if policy not in get_args(FailurePolicy):
-        raise PluginValidationError(
-            f"{name}: `on_failure` is {policy!r}; it should be 'raise' or 'quarantine'.", plugin=name
-        )
-    return cast("FailurePolicy", policy)
-
-
-def _order_option(plugin: object, shape: Shape | None, option: str, name: str) -> tuple[str, ...]:
-    names = getattr(type(plugin), option, ()) if shape is CALLBACK_SHAPE else ()
-    if isinstance(names, str):
-        raise PluginValidationError(
-            f"{name}: `{option}` is {names!r}; it should be a tuple of plugin names, such as ({names!r},).", plugin=name
-        )
-    return tuple(names)
-
-
 def _options(one: pluggy.HookImpl) -> dict[str, Any]:
     options: dict[str, Any] = getattr(one.function, OPTIONS, {})
     return options
@@ -507,69 +455,3 @@ def _target(hook: str, function: Callable[..., Any]) -> Target:
         elif one.kind is not one.POSITIONAL_ONLY:
             keywords.append(one.name)
     return Target(function, tuple(positional), tuple(keywords), final=False)
-
-
-def _verified(plugin: object, name: str, must_hear: bool) -> Implementations:
-    """The hookimpls of a plugin; what does not fit the contract is refused before pluggy changes anything."""
-    found: dict[str, str] = {}
-    implementations = Implementations(plugin=plugin)
-    for attribute in dir(plugin):
-        static = inspect.getattr_static(plugin, attribute, None)
-        options = getattr(getattr(static, "__func__", static), OPTIONS, None)
-        if not isinstance(options, dict):
-            continue
-        hook = options.get("specname") or attribute
-        if hook in found:
-            raise PluginValidationError(
-                f"{name}: `{found[hook]}` and `{attribute}` both implement the hook `{hook}`. To fix: let one call the"
-                " other.",
-                plugin=name,
-            )
-        found[hook] = attribute
-        if hook not in HOOKS:
-            if options.get("optionalhook"):
-                continue
-            raise PluginValidationError(
-                f"{name}: there is no hook `{hook}`.{did_you_mean(hook, HOOKS)}"
-                " `torchbus_hookspecs.specs` documents every hook.",
-                plugin=name,
-            )
-        function = getattr(plugin, attribute)
-        _verify_arguments(function, hook, name)
-        _verify_wrapper(function, hook, name, options)
-        setattr(implementations, attribute, function)
-    if must_hear and not found:
-        raise PluginValidationError(
-            f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
-            " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
-            plugin=name,
-        )
-    return implementations
-
-
-def _verify_arguments(function: Callable[..., Any], hook: str, name: str) -> None:
-    known = hook_arguments(hook)
-    for one in inspect.signature(function).parameters.values():
-        is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-        if is_needed and one.name not in known:
-            raise PluginValidationError(
-                f"{name}: `{hook}` has no argument `{one.name}`.{did_you_mean(one.name, known)}"
-                f" It has: {', '.join(known) or 'none'}; take only those you need.",
-                plugin=name,
-            )
-
-
-def _verify_wrapper(function: Callable[..., Any], hook: str, name: str, options: dict[str, Any]) -> None:
-    styles = [style for style in ("wrapper", "hookwrapper") if options.get(style)]
-    if len(styles) == 2:
-        raise PluginValidationError(
-            f"{name}: `{hook}` is marked with `wrapper` and `hookwrapper`: they exclude each other. To fix: keep"
-            " `wrapper`.",
-            plugin=name,
-        )
-    if styles and not inspect.isgeneratorfunction(function):
-        raise PluginValidationError(
-            f"{name}: `{hook}` is marked as a wrapper, and does not `yield`. To fix: write `result = yield` where the"
-            " others run, and return the result.",
-            plugin=name,
-        )

@@ -72,7 +72,7 @@ def _best_available(offers: list[Offer]) -> Any:
 
 
 def _is_offered(name: str, offers: list[Offer]) -> bool:
-    return any(offer.name == name and offer.kind == "accelerators" for offer in offers)
+    return any(offer.name == name and offer.kind == "accelerators" and not offer.fault for offer in offers)
 
 
 def _load(argument: str, kind: PluginKind, name: str, offers: list[Offer]) -> Any:

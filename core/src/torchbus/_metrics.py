@@ -430,7 +430,7 @@ def _metric_state(metric: Any, paths: Mapping[int, str]) -> dict[str, Any] | Non
     values = getattr(metric, "metric_state", None)
     if values is None or id(metric) not in paths:
         return None
-    return {"path": paths[id(metric)], "values": dict(values), "updates": metric._update_count}
+    return {"path": paths[id(metric)], "values": dict(values), "updates": metric._update_count, "last": metric._forward_cache}
 
 
 def _restored_metric(state: Mapping[str, Any], module: nn.Module) -> Any:
@@ -438,7 +438,7 @@ def _restored_metric(state: Mapping[str, Any], module: nn.Module) -> Any:
     if hasattr(metric, "metric_state"):  # else the module was changed since
         for name, value in state["values"].items():
             setattr(metric, name, move_data_to_device(value, metric.device))
-        metric._update_count = state["updates"]
+        metric._update_count, metric._forward_cache = state["updates"], state["last"]
         return metric
     return None
 

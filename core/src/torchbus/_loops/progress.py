@@ -98,7 +98,8 @@ def read_fit_progress(checkpoint: dict[str, Any]) -> FitProgress:
         epochs_processed=epochs["processed"],
         global_step=checkpoint["global_step"],
         batches_ready=batches["current"]["ready"],
-        batches_done=batches["current"]["completed"],
+        # in Lightning, a batch is completed only after the hooks in which checkpoints are saved
+        batches_done=batches["current"]["processed"],
         total_batches=batches["total"]["ready"],
         batches_stepped=fit["epoch_loop.state_dict"]["_batches_that_stepped"],
         is_last_batch=batches["is_last_batch"],
@@ -108,7 +109,6 @@ def read_fit_progress(checkpoint: dict[str, Any]) -> FitProgress:
         progress.phase = own["phase"]
     elif progress.epochs_processed > progress.epoch:
         progress.phase = "epoch_end"
-    else:
-        inside = progress.batches_done > 0 and not progress.is_last_batch
-        progress.phase = "batch" if inside else "idle"
+    elif epochs["started"] > epochs["processed"] and progress.batches_done:
+        progress.phase = "batch" if progress.batches_ready > progress.batches_done else "validation"
     return progress

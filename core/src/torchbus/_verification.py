@@ -1,0 +1,103 @@
+"""What is checked of a plugin before it is registered: nothing that does not fit the contract gets in half-way."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, cast, get_args
+
+from torchbus_hookspecs import FailurePolicy
+from torchbus_hookspecs.specs import HOOKS
+
+from ._adapters import OPTIONS, Implementations, hook_arguments
+from ._errors import PluginValidationError, did_you_mean
+
+__all__ = ["order_option", "policy_of", "verified_hookimpls"]
+
+
+def policy_of(plugin: object, name: str) -> FailurePolicy:
+    """What a plugin's class says should happen when it raises."""
+    policy = getattr(plugin, "on_failure", None)
+    if not isinstance(policy, str):  # a method of that name, say
+        return "raise"
+    if policy not in get_args(FailurePolicy):
+        raise PluginValidationError(
+            f"{name}: `on_failure` is {policy!r}; it should be 'raise' or 'quarantine'.", plugin=name
+        )
+    return cast("FailurePolicy", policy)
+
+
+def order_option(plugin: object, option: str, name: str) -> tuple[str, ...]:
+    """The names in a callback class's ``before`` or ``after``."""
+    names = getattr(type(plugin), option, ())
+    if isinstance(names, str):
+        raise PluginValidationError(
+            f"{name}: `{option}` is {names!r}; it should be a tuple of plugin names, such as ({names!r},).", plugin=name
+        )
+    return tuple(names)
+
+
+def verified_hookimpls(plugin: object, name: str, must_hear: bool) -> Implementations:
+    """The hookimpls of a plugin; what does not fit the contract is refused before pluggy changes anything."""
+    found: dict[str, str] = {}
+    implementations = Implementations(plugin=plugin)
+    for attribute in dir(plugin):
+        static = inspect.getattr_static(plugin, attribute, None)
+        options = getattr(getattr(static, "__func__", static), OPTIONS, None)
+        if not isinstance(options, dict):
+            continue
+        hook = options.get("specname") or attribute
+        if hook in found:
+            raise PluginValidationError(
+                f"{name}: `{found[hook]}` and `{attribute}` both implement the hook `{hook}`. To fix: let one call the"
+                " other.",
+                plugin=name,
+            )
+        found[hook] = attribute
+        if hook not in HOOKS:
+            if options.get("optionalhook"):
+                continue
+            raise PluginValidationError(
+                f"{name}: there is no hook `{hook}`.{did_you_mean(hook, HOOKS)}"
+                " `torchbus_hookspecs.specs` documents every hook.",
+                plugin=name,
+            )
+        function = getattr(plugin, attribute)
+        _verify_arguments(function, hook, name)
+        _verify_wrapper(function, hook, name, options)
+        setattr(implementations, attribute, function)
+    if must_hear and not found:
+        raise PluginValidationError(
+            f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
+            " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
+            plugin=name,
+        )
+    return implementations
+
+
+def _verify_arguments(function: Callable[..., Any], hook: str, name: str) -> None:
+    known = hook_arguments(hook)
+    for one in inspect.signature(function).parameters.values():
+        is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if is_needed and one.name not in known:
+            raise PluginValidationError(
+                f"{name}: `{hook}` has no argument `{one.name}`.{did_you_mean(one.name, known)}"
+                f" It has: {', '.join(known) or 'none'}; take only those you need.",
+                plugin=name,
+            )
+
+
+def _verify_wrapper(function: Callable[..., Any], hook: str, name: str, options: dict[str, Any]) -> None:
+    styles = [style for style in ("wrapper", "hookwrapper") if options.get(style)]
+    if len(styles) == 2:
+        raise PluginValidationError(
+            f"{name}: `{hook}` is marked with `wrapper` and `hookwrapper`: they exclude each other. To fix: keep"
+            " `wrapper`.",
+            plugin=name,
+        )
+    if styles and not inspect.isgeneratorfunction(function):
+        raise PluginValidationError(
+            f"{name}: `{hook}` is marked as a wrapper, and does not `yield`. To fix: write `result = yield` where the"
+            " others run, and return the result.",
+            plugin=name,
+        )
