@@ -83,7 +83,7 @@ class Noisy(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         inputs, target = self.samples[index]
-        return inputs + 0.1 * torch.randn(4) + 0.1 * random.random(), target  # noqa: S311  # noise
+        return inputs + 0.1 * torch.randn(4) + 0.1 * random.random(), target  # noise
 
 
 def cycled(count: int) -> L.CombinedLoader:
@@ -306,7 +306,12 @@ def test_the_checkpoints_of_model_checkpoint_and_early_stopping_go_on_exactly(qu
 # ---- any of all that ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     hook=st.sampled_from(["on_train_batch_end", "on_validation_end", "on_train_epoch_end", "on_train_batch_start"]),
     options=st.fixed_dictionaries(
@@ -404,6 +409,7 @@ def test_loggers_hear_the_epoch_values_of_the_whole_epoch(quiet: Quiet, tmp_path
 
     def told_by(trainer: L.Trainer) -> dict[int, dict[str, float]]:
         told: dict[int, dict[str, float]] = {}
+
         @trainer.on(LogRecord)
         def remember(event: Any) -> None:
             told.setdefault(event.step, {}).update(event.metrics)

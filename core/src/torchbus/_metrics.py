@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ._batch_size import extract_batch_size
-from ._data.transfer import move_data_to_device
+from ._data.transfer import map_tensors, move_data_to_device
 from ._dispatch import Scope
 from ._errors import MisconfigurationException, did_you_mean
 from ._logging_rules import check_levels
@@ -180,7 +180,7 @@ class Results:
         self.batch, self.batch_size, self.in_batches = None, None, False
 
     def state_dict(self, module: nn.Module) -> dict[str, Any]:
-        """What was logged so far, for a run that goes on inside this pass. Metric objects are known by their place in ``module``."""
+        """What was logged so far, for a run that goes on inside this pass; metric objects by their place in ``module``."""
         paths = {id(one): path for path, one in module.named_modules()}
         entries = [
             {
@@ -430,7 +430,8 @@ def _metric_state(metric: Any, paths: Mapping[int, str]) -> dict[str, Any] | Non
     values = getattr(metric, "metric_state", None)
     if values is None or id(metric) not in paths:
         return None
-    return {"path": paths[id(metric)], "values": dict(values), "updates": metric._update_count, "last": metric._forward_cache}
+    seen = {"values": dict(values), "last": metric._forward_cache, "updates": metric._update_count}
+    return {"path": paths[id(metric)], **map_tensors(seen, Tensor.detach)}
 
 
 def _restored_metric(state: Mapping[str, Any], module: nn.Module) -> Any:

@@ -234,11 +234,13 @@ def preempt(trainer: Trainer) -> None:
     Raises:
         SystemExit: always.
     """
-    trainer.bus.emitter(events.Preempted)(trainer, trainer.lightning_module, int(signal.SIGTERM))
-    if trainer.state.fn == TrainerFn.FITTING:
-        path = Path(trainer.default_root_dir) / "preempted.ckpt"
-        trainer.save_checkpoint(path)
-        trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
+    try:
+        trainer.bus.emitter(events.Preempted)(trainer, trainer.lightning_module, int(signal.SIGTERM))
+    finally:  # a plugin that fails must not cost the run
+        if trainer.state.fn == TrainerFn.FITTING:
+            path = Path(trainer.default_root_dir) / "preempted.ckpt"
+            trainer.save_checkpoint(path)
+            trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
     raise SystemExit(128 + signal.SIGTERM)
 
 

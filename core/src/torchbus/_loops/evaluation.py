@@ -214,9 +214,11 @@ class EvaluationLoop:
 def module_modes(module: nn.Module, restore: bool) -> Iterator[None]:
     """Afterwards, each submodule is in the mode it was in before."""
     modes = [(one, one.training) for one in module.modules()] if restore else []
-    yield
-    for one, training in modes:
-        one.training = training
+    try:
+        yield
+    finally:
+        for one, training in modes:
+            one.training = training
 
 
 def gradients_off(inference_mode: bool) -> AbstractContextManager[Any]:
