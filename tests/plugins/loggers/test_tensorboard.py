@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchbus_csv
 import torchbus_tensorboard
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -274,10 +273,3 @@ def test_the_settings_table_of_the_readme_is_that_of_the_code() -> None:
     for setting in describe_settings(TensorBoardLogger):
         default = "required" if setting.required else f"`{setting.default}`"
         assert f"| `{setting.name}` | `{setting.type}` | {default} | {setting.description}" in text
-
-
-@pytest.mark.parametrize("name", ["_folder_logger.py", "_hparams.py"])
-def test_the_two_distributions_have_the_same_shared_files(name: str) -> None:
-    folders = [Path(package.__file__).parent for package in (torchbus_csv, torchbus_tensorboard)]
-    first, second = ((folder / name).read_text() for folder in folders)
-    assert first == second

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
+from torchbus_hookspecs.folder_logger import FolderLogger, SilentExperiment, on_rank_zero
 from torchbus_hookspecs.settings import validated
 
-from ._folder_logger import FolderLogger, SilentExperiment, on_rank_zero
 from ._writer import CSVWriter
 
 __all__ = ["CSVLogger"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from torchbus_hookspecs.errors import did_you_mean
+from torchbus_hookspecs.folder_logger import FolderLogger, SilentExperiment, on_rank_zero
 from torchbus_hookspecs.settings import validated
 
-from ._folder_logger import FolderLogger, SilentExperiment, on_rank_zero
 from ._writer import add_graph, add_hparams, add_metrics, flatten
 
 if TYPE_CHECKING:

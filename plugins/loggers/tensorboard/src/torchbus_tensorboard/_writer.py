@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-
-from ._hparams import plain
+from torchbus_hookspecs.hparams_file import plain
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

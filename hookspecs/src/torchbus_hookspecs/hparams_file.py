@@ -1,7 +1,4 @@
-"""Hyperparameters as plain values, and the file ``hparams.yaml``.
-
-torchbus-csv and torchbus-tensorboard each have this file, so that neither needs the other; a test keeps both the same.
-"""
+"""Hyperparameters as plain values, and the file ``hparams.yaml``."""
 
 from __future__ import annotations
 
@@ -11,9 +8,6 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
-
-# types-PyYAML may or may not be there: both are fine
-import yaml  # type: ignore[import-untyped,unused-ignore]
 
 __all__ = ["HPARAMS_FILE", "as_mapping", "plain", "write_hparams"]
 
@@ -52,7 +46,10 @@ def plain(value: Any) -> Any:
 
 
 def write_hparams(folder: str, params: Mapping[str, Any]) -> None:
-    """Write ``hparams.yaml`` in an existing folder, whole or not at all."""
+    """Write ``hparams.yaml`` in an existing folder, whole or not at all. Needs pyyaml."""
+    # here: the contract itself has no use for it. types-PyYAML may or may not be there: both are fine
+    import yaml  # type: ignore[import-untyped,unused-ignore]
+
     path = os.path.join(folder, HPARAMS_FILE)
     beside = f"{path}.tmp"
     with open(beside, "w", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""What the loggers that keep one folder per run have in common: ``save_dir/name/version_N``.
+"""A base for loggers that keep one folder per run: ``save_dir/name/version_N``, with ``hparams.yaml`` in it.
 
-torchbus-csv and torchbus-tensorboard each have this file, so that neither needs the other; a test keeps both the same.
+A distribution that uses it requires ``pyyaml`` itself: the contract does not.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from torchbus_hookspecs import Logger, MisconfigurationException
-
-from ._hparams import HPARAMS_FILE, as_mapping, write_hparams
+from .errors import MisconfigurationException
+from .hparams_file import HPARAMS_FILE, as_mapping, write_hparams
+from .logger import Logger
 
 __all__ = ["FolderLogger", "SilentExperiment", "on_rank_zero"]
 
