@@ -438,3 +438,9 @@ def test_a_plugin_for_another_contract_is_refused_before_it_is_imported(install)
     )
     assert "future-dist 7.0 is made for torchbus-hookspecs >=2" in str(refused("mine"))
     assert "it_raises" not in sys.modules
+
+
+def test_a_checkpoint_plugin_enabled_by_name_goes_together_with_a_fast_dev_run(tmp_path: Path) -> None:
+    trainer = torchbus.Trainer(fast_dev_run=True, plugins=["model_checkpoint"], default_root_dir=tmp_path)
+    assert trainer.checkpoint_callback is not None
+    assert torchbus.Trainer(fast_dev_run=True, default_root_dir=tmp_path).checkpoint_callback is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torchbus_hookspecs import Accelerator, Checkpoint, Strategy
+from torchbus_hookspecs import Accelerator, Strategy
 from torchbus_hookspecs.events import CheckpointCommitted, Event
 from torchbus_hookspecs.settings import Duration, validated
 
@@ -211,54 +211,49 @@ class Trainer(TrainerSurface):
         if benchmark is not None:
             torch.backends.cudnn.benchmark = benchmark
         enabler = Enabler(self._default_root_dir)
-        self.accelerator, chosen = choose_accelerator(accelerator, devices, enabler.offers)
+        self._choose_hardware(accelerator, strategy, devices, precision, enabler)
         self.num_nodes = num_nodes
-        self.strategy = choose_strategy(strategy, self.accelerator, chosen, enabler.offers)
-        if isinstance(precision, Precision):
-            self.precision_plugin = precision
-        else:
-            self.precision_plugin = make_precision(
-                "32-true" if precision is None else precision, self.strategy.root_device.type
-            )
+        self._build_loops()
+        self.fast_dev_run = fast_dev_run
+        if fast_dev_run:
+            self._limit_everything(int(fast_dev_run))
+            logger = False
+        self.wiring = Wiring(self, self.bus, enabler)
+        if max_time is not None:
+            self.wiring.others.append(TimeLimit(max_time))
+        self.wiring.enable_all(
+            callbacks,
+            plugins,
+            logger,
+            {"checkpoint": enable_checkpointing, "progress_bar": enable_progress_bar, "summary": enable_model_summary},
+            without=frozenset({"checkpoint"} if fast_dev_run else ()),
+        )
 
+    def _choose_hardware(self, accelerator: Any, strategy: Any, devices: Any, precision: Any, enabler: Enabler) -> None:
+        """Where to compute, and in which number format."""
+        self.accelerator, chosen = choose_accelerator(accelerator, devices, enabler.offers)
+        self.strategy = choose_strategy(strategy, self.accelerator, chosen, enabler.offers)
+        if not isinstance(precision, Precision):
+            precision = make_precision(_default(precision, "32-true"), self.strategy.root_device.type)
+        self.precision_plugin: Precision = precision
+
+    def _build_loops(self) -> None:
+        """The bus, the metrics, and the loops that emit onto the one and write into the other."""
         self.bus = Bus(rank=self.strategy.global_rank)
-        self.metrics = (DroppedMetrics if barebones else Metrics)(self.bus.scope)
+        self.metrics = (DroppedMetrics if self.barebones else Metrics)(self.bus.scope)
         if self.strategy.world_size > 1:
             self.metrics.synchronise = lambda value, how: self.strategy.reduce(value, reduce_op=how)
         self.fit_loop = FitLoop(self)
         self.validate_loop = EvaluationLoop(self, "validation")
         self.test_loop = EvaluationLoop(self, "test")
         self.predict_loop = PredictionLoop(self)
-        self.fast_dev_run = fast_dev_run
-        if fast_dev_run:
-            logger = self._limit_everything(int(fast_dev_run))
-            enable_checkpointing = enable_checkpointing or None
-        self.wiring = Wiring(self, self.bus, enabler)
-        quiet = None if not (barebones or fast_dev_run) else False
-        self.wiring.enable_all(
-            callbacks,
-            plugins,
-            logger,
-            {
-                "checkpoint": None
-                if fast_dev_run and _has_checkpoint(callbacks)
-                else _default(enable_checkpointing, quiet),
-                "progress_bar": enable_progress_bar,
-                "summary": enable_model_summary,
-            },
-        )
-        if max_time is not None:
-            self.wiring.others.append(TimeLimit(max_time))
-            self.wiring.synchronise()
 
-    def _limit_everything(self, batches: int) -> bool:
-        """``fast_dev_run``: that many batches of everything, one epoch, nothing before it, no loggers."""
-        self.limit_train_batches = self.limit_val_batches = self.limit_test_batches = self.limit_predict_batches = (
-            batches
-        )
+    def _limit_everything(self, batches: int) -> None:
+        """``fast_dev_run``: that many batches of everything, one epoch, nothing before it."""
+        self.limit_train_batches = self.limit_val_batches = batches
+        self.limit_test_batches = self.limit_predict_batches = batches
         self.max_steps, self.max_epochs, self.num_sanity_val_steps = batches, 1, 0
         self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
-        return False
 
     # ---- entry points --------------------------------------------------------------------------------------------------
 
@@ -488,8 +483,3 @@ class Trainer(TrainerSurface):
 
 def _default(value: Any, default: Any) -> Any:
     return default if value is None else value
-
-
-def _has_checkpoint(callbacks: Any) -> bool:
-    listed = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    return any(isinstance(one, Checkpoint) for one in listed)

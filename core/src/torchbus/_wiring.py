@@ -46,12 +46,20 @@ class Wiring:
 
     # ---- what is used ------------------------------------------------------------------------------------------------
 
-    def enable_all(self, callbacks: Any, plugins: Any, logger: Any, options: dict[str, bool | None]) -> None:
+    def enable_all(
+        self,
+        callbacks: Any,
+        plugins: Any,
+        logger: Any,
+        options: dict[str, bool | None],
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         """Enable what the script, the configuration file and the defaults ask for.
 
         Args:
             callbacks, plugins, logger: the trainer's arguments.
             options: for ``"checkpoint"``, ``"progress_bar"`` and ``"summary"``: asked for, refused, or unsaid.
+            without: those of which no default is added.
 
         Raises:
             MisconfigurationException: settings are wrong, or a default is refused and given at once.
@@ -71,7 +79,7 @@ class Wiring:
         self._add_loggers(logger)
         enabler.raise_faults()
         for role in ("checkpoint", "progress_bar", "summary"):
-            self._add_default(role, options[role])
+            self._add_default(role, options[role], role not in without)
         enabler.check_configured_names()
         self._refuse_twins()
         self.synchronise()
@@ -100,7 +108,7 @@ class Wiring:
                 )
             self._place(one)
 
-    def _add_default(self, role: str, wanted: bool | None) -> None:
+    def _add_default(self, role: str, wanted: bool | None, has_default: bool) -> None:
         """Add the default of a role where nobody fills it, and refuse one that fills a role which is switched off."""
         found = [one for one in self.callbacks if _role(one) == role]
         if wanted is False and found and role != "summary":
@@ -111,7 +119,7 @@ class Wiring:
         if role == "progress_bar" and len(found) > 1:
             names = ", ".join(type(one).__name__ for one in found)
             raise MisconfigurationException(f"A trainer has one progress bar, and was given {len(found)}: {names}.")
-        if wanted is not False and not found:
+        if wanted is not False and not found and has_default:
             for one in self.enabler.enable_default(DEFAULTS[role], explicit=wanted is True):
                 self._place(one)
 

@@ -13,7 +13,7 @@ from torchbus_hookspecs import events
 
 from .._adapters import overridden_methods
 from .._data.length import limited_length, sized_length
-from .._data.source import combine, request_loader
+from .._data.source import combine, request_loader, without_shuffling
 from .._metrics import Results
 from .device import Transfer
 from .logging import LoggerOutput
@@ -184,7 +184,9 @@ class EvaluationLoop:
         if self._limit() == 0:
             self.max_batches = []
             return
-        self.loader = request_loader(trainer, self.short, self.given)
+        loader = request_loader(trainer, self.short, self.given)
+        overfits = trainer.overfit_batches and trainer.state.fn == "fit"
+        self.loader = without_shuffling(loader) if overfits else loader
         self._is_loaded = True
         self._last_reload = trainer.current_epoch
         combined = combine(self.loader, "sequential")
