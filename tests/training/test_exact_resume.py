@@ -162,9 +162,7 @@ class Run:
     def assert_resumable(self, hook: str, folder: Path) -> None:
         """Save in each call of ``hook``; resume from each of these moments."""
         folder.mkdir(parents=True, exist_ok=True)
-        _, expected = self.trained(seed=7)
-        _, saving = self.trained(seed=7, callbacks=Saving(hook, folder), enable_checkpointing=True)
-        assert_alike(saving, expected, "saving changed the run")
+        _, expected = self.trained(seed=7, callbacks=Saving(hook, folder), enable_checkpointing=True)
         checkpoints = sorted(folder.iterdir())
         assert checkpoints
         for path in checkpoints:
@@ -199,8 +197,16 @@ def assert_alike(found: dict[str, Any], expected: dict[str, Any], when: str) -> 
 # ---- after each batch --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("accumulate", [1, 2, 3])
-@pytest.mark.parametrize("schedule", ["epoch", "step"])
+def test_saving_changes_nothing(quiet: Quiet, tmp_path: Path) -> None:
+    run = Run(quiet, accumulate_grad_batches=2)
+    _, expected = run.trained(seed=7)
+    for hook in MOMENTS:
+        (tmp_path / hook).mkdir()
+        _, saving = run.trained(seed=7, callbacks=Saving(hook, tmp_path / hook), enable_checkpointing=True)
+        assert_alike(saving, expected, f"saved in {hook}")
+
+
+@pytest.mark.parametrize(("accumulate", "schedule"), [(1, "epoch"), (2, "step"), (3, "epoch")])
 def test_after_any_batch(quiet: Quiet, tmp_path: Path, accumulate: int, schedule: str) -> None:
     run = Run(quiet, schedule=schedule, accumulate_grad_batches=accumulate)
     run.assert_resumable("on_train_batch_end", tmp_path / "saved")
@@ -250,9 +256,8 @@ def test_with_limits_and_intervals(quiet: Quiet, tmp_path: Path, options: dict[s
 
 
 @pytest.mark.parametrize("hook", [hook for hook in MOMENTS if hook != "on_train_batch_end"])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_at_any_moment(quiet: Quiet, tmp_path: Path, hook: str, accumulate: int) -> None:
-    run = Run(quiet, schedule="plateau", accumulate_grad_batches=accumulate)
+def test_at_any_moment(quiet: Quiet, tmp_path: Path, hook: str) -> None:
+    run = Run(quiet, schedule="plateau", accumulate_grad_batches=2)
     run.assert_resumable(hook, tmp_path / "saved")
 
 
