@@ -164,7 +164,7 @@ class Bus:
         self._plugins[name] = record
         self._order.insert(0, name)
         self._order_of_last.append(name)
-        hooks = self._hooks_of(name)
+        hooks = self.hooks_of(name)
         try:
             for hook in hooks:  # also those that nobody emits yet
                 self._chain(hook, frozenset())
@@ -183,7 +183,7 @@ class Bus:
         name = plugin if isinstance(plugin, str) else self.name_of(plugin)
         if name is None or name not in self._plugins:
             raise KeyError(f"no plugin {plugin!r} is registered; there are: {', '.join(self._plugins) or 'none'}")
-        hooks = self._hooks_of(name)
+        hooks = self.hooks_of(name)
         self.manager.unregister(name=name)
         del self._plugins[name]
         self._order.remove(name)
@@ -281,7 +281,8 @@ class Bus:
         chain = self._chain(hook, frozenset())
         return [(one.plugin, one.function) for one in (*chain.wrappers, *chain.implementations)]
 
-    def _hooks_of(self, name: str) -> list[str]:
+    def hooks_of(self, name: str) -> list[str]:
+        """The hooks that the plugin of that instance name implements."""
         callers = self.manager.get_hookcallers(self.manager.get_plugin(name)) or []
         return [caller.name for caller in callers]
 

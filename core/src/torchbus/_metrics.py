@@ -161,7 +161,7 @@ class Results:
         training: whether step values are visible to callbacks.
     """
 
-    __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "last_entry", "training")
+    __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "training")
 
     def __init__(self, training: bool) -> None:
         self.training = training
@@ -290,9 +290,8 @@ class Metrics:
             entry.synchronise = self.synchronise
         shared = None if options.add_dataloader_idx or index is None else self._of_other_loader(results, hook, name)
         if known is not None and known.is_restored:
-            entry.load_state_dict(
-                known.state_dict()
-            )  # logged before an interruption; the checkpoint knows the options in part
+            # logged before an interruption; the checkpoint knows the options in part
+            entry.load_state_dict(known.state_dict())
             entry.is_restored = False
         elif known is not None or shared is not None:
             raise MisconfigurationException(

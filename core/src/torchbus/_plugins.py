@@ -10,7 +10,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +29,7 @@ from ._errors import (
 )
 from ._settings import PREFIX, ConfigFile, gather, read_config_file, setting_variable
 
-__all__ = ["Enabled", "Enabler", "instance_name", "load_kind"]
+__all__ = ["Enabled", "Enabler", "as_list", "free_name", "instance_name", "load_kind"]
 
 KIND_CLASSES: dict[PluginKind, type] = {
     "callbacks": Callback,
@@ -107,8 +107,8 @@ class Enabler:
 
     def read_switches(self, requests: Any) -> None:
         """Note every ``"no:NAME"`` first: what is switched off is not even imported."""
-        named = {name for request in _as_list(requests) if isinstance(request, Mapping) for name in request}
-        for request in _as_list(requests):
+        named = {name for request in as_list(requests) if isinstance(request, Mapping) for name in request}
+        for request in as_list(requests):
             if isinstance(request, str) and request.startswith("no:"):
                 self._switch_off(request[3:], named)
             elif isinstance(request, Mapping):
@@ -129,7 +129,7 @@ class Enabler:
             What was built, in the order asked for. Faults in settings are collected: see ``raise_faults``.
         """
         built = []
-        for request in _as_list(requests):
+        for request in as_list(requests):
             if isinstance(request, Mapping):
                 for name, settings in request.items():
                     built += self._by_name(name, settings, source, kind)
@@ -142,7 +142,7 @@ class Enabler:
                     f"{request.__name__} is a class. To fix: pass an instance, {request.__name__}(...), or its plugin name."
                 )
             elif request is not None:
-                built += self._add(Enabled(self._free_name(instance_name(request)), request, source=source))
+                built += self._add(Enabled(free_name(instance_name(request), self.enabled), request, source=source))
         return built
 
     def enable_default(self, names: Iterable[str], explicit: bool) -> list[Enabled]:
@@ -210,13 +210,6 @@ class Enabler:
         if name not in known and hint:
             raise PluginNotFoundError(f"`no:{name}` switches nothing off.{hint}", plugin=name)
         self.switched_off.add(name)
-
-    def _free_name(self, name: str) -> str:
-        free, count = name, 1
-        while free in self.enabled:
-            count += 1
-            free = f"{name}_{count}"
-        return free
 
     def _add(self, plugin: Enabled) -> list[Enabled]:
         if plugin.name in self.enabled:
@@ -314,7 +307,17 @@ def _construct(name: str, label: str, loaded: Any, settings: dict[str, Any]) -> 
         ) from error
 
 
-def _as_list(requests: Any) -> list[Any]:
+def free_name(name: str, taken: Container[str]) -> str:
+    """``name``, or ``name_2``, ``name_3`` and so on where that is taken."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    return free
+
+
+def as_list(requests: Any) -> list[Any]:
+    """The requests of an argument that takes nothing, one, or a list."""
     if requests is None:
         return []
     return list(requests) if isinstance(requests, list | tuple) else [requests]

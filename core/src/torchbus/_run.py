@@ -124,11 +124,12 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     """
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
+    stage = str(state.fn.value if state.fn else "")
     trainer.ckpt_path = find_checkpoint(trainer, ckpt_path)  # plugins may choose another in `setup`
     trainer.wiring.attach_module_callbacks()
     trainer.strategy.setup_environment()
     bus.emitter(events.PrepareData)(trainer, module)
-    bus.emitter(events.Setup)(trainer, module, str(state.fn.value if state.fn else ""))
+    bus.emitter(events.Setup)(trainer, module, stage)
     bus.emitter(events.ConfigureShardedModel)(trainer, module)
     bus.emitter(events.ConfigureModel)(trainer, module)
     trainer.metrics.clear()
@@ -149,7 +150,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
 
     if is_fit:
         bus.emitter(events.FitEnd)(trainer, module)
-    bus.emitter(events.Teardown)(trainer, module, str(state.fn.value if state.fn else ""))
+    bus.emitter(events.Teardown)(trainer, module, stage)
     bus.emitter(events.Finalize)("success")
     trainer.strategy.teardown()
     state.status, state.stage = TrainerStatus.FINISHED, None
@@ -273,17 +274,17 @@ def check_entry(trainer: Trainer) -> None:
     """
     module, fn = trainer.lightning_module, trainer.state.fn
     if fn == TrainerFn.FITTING:
-        _require(trainer, "training_step", events.TrainingStep)
-        _require(trainer, "configure_optimizers", events.ConfigureOptimizers)
+        _require(trainer, "training_step")
+        _require(trainer, "configure_optimizers")
         _check_validation(trainer)
         if trainer.accumulate_grad_batches == 0:
             raise ZeroDivisionError("Trainer(accumulate_grad_batches=0): a step of no batches. To fix: use at least 1.")
         if not module.automatic_optimization:
             _check_manual(trainer)
     elif fn == TrainerFn.VALIDATING:
-        _require(trainer, "validation_step", events.ValidationStep)
+        _require(trainer, "validation_step")
     elif fn == TrainerFn.TESTING:
-        _require(trainer, "test_step", events.TestStep)
+        _require(trainer, "test_step")
     elif not _overrides(module, "predict_step") and not _overrides(module, "forward"):
         raise MisconfigurationException(
             f"{type(module).__name__} has neither `predict_step` nor `forward`, and predict() needs one of them."
@@ -294,7 +295,7 @@ def _overrides(module: Any, name: str) -> bool:
     return bool(overridden_methods(module, LightningModule, [name]))
 
 
-def _require(trainer: Trainer, name: str, event: Any) -> None:
+def _require(trainer: Trainer, name: str) -> None:
     module, fn = trainer.lightning_module, trainer.state.fn
     provided = [plugin for plugin, _ in trainer.bus.implementations(name) if plugin != "torchbus"]
     if not _overrides(module, name) and not provided:

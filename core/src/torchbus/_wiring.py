@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs import Callback, Checkpoint, Logger
@@ -13,12 +11,11 @@ from torchbus_hookspecs.progress_bar import ProgressBar
 from . import _defaults
 from ._adapters import OPTIONS, Shape
 from ._bus import Bus
-from ._checkpoint import state_key
 from ._datamodule import DATAMODULE_SHAPE
 from ._discovery import DEFAULTS
 from ._errors import MisconfigurationException
 from ._module import MODULE_SHAPE
-from ._plugins import Enabled, Enabler, instance_name
+from ._plugins import Enabled, Enabler, as_list, free_name, instance_name
 
 if TYPE_CHECKING:
     from ._trainer import Trainer
@@ -42,6 +39,7 @@ class Wiring:
         self.callbacks: list[Callback] = []
         self.loggers: list[Logger] = []
         self.others: list[Any] = []
+        self._registered: list[Any] = []  # so far; the rest is on the bus by somebody else
         bus.register(_defaults, "torchbus", is_user_code=True)
 
     # ---- what is used ------------------------------------------------------------------------------------------------
@@ -65,9 +63,9 @@ class Wiring:
             MisconfigurationException: settings are wrong, or a default is refused and given at once.
         """
         enabler = self.enabler
-        requests = [*_listed(callbacks), *_listed(plugins)]
+        requests = [*as_list(callbacks), *as_list(plugins)]
         enabler.read_switches(
-            [*requests, *enabler.config.enabled, *_listed(logger if not isinstance(logger, bool) else None)]
+            [*requests, *enabler.config.enabled, *as_list(logger if not isinstance(logger, bool) else None)]
         )
         built = enabler.enable(callbacks, kind="callbacks") + enabler.enable(plugins)
         source = f"{enabler.config.path}"
@@ -149,8 +147,9 @@ class Wiring:
         self.callbacks.sort(key=lambda one: isinstance(one, Checkpoint))  # stable: the rest keeps its order
         wanted = [*self.callbacks, *self.others, *self.loggers, *_strategy_plugins(trainer)]
         wanted_ids = {id(one) for one in wanted}
+        foreign = self._foreign()
         for name, plugin in bus.plugins.items():
-            if not plugin.is_user_code and id(plugin.object) not in wanted_ids and name not in self._foreign():
+            if not plugin.is_user_code and id(plugin.object) not in wanted_ids and name not in foreign:
                 bus.unregister(name)
         registered = {id(plugin.object) for plugin in bus.plugins.values()}
         quarantined = {id(plugin.object) for plugin in bus.quarantined}
@@ -164,29 +163,17 @@ class Wiring:
 
     def _foreign(self) -> set[str]:
         """Plugins that somebody registered on the bus directly."""
-        known = {id(one) for one in self._ever_registered}
+        known = {id(one) for one in self._registered}
         return {name for name, plugin in self.bus.plugins.items() if id(plugin.object) not in known}
-
-    @property
-    def _ever_registered(self) -> list[Any]:
-        kept: list[Any] = self.__dict__.setdefault("_registered", [])
-        return kept
 
     def _register(self, one: Any) -> None:
         enabled = next((each for each in self.enabler.enabled.values() if each.object is one), None)
         if enabled is None:
-            enabled = Enabled(self._free_name(instance_name(one)), one)
+            enabled = Enabled(free_name(instance_name(one), self.bus.plugins), one)
         self.bus.register(
             one, enabled.name, policy=enabled.policy, origin=enabled.origin, is_named=enabled.is_named,
         )  # fmt: skip
-        self._ever_registered.append(one)
-
-    def _free_name(self, name: str) -> str:
-        free, count = name, 1
-        while free in self.bus.plugins:
-            count += 1
-            free = f"{name}_{count}"
-        return free
+        self._registered.append(one)
 
     def attach(self, module: Any, datamodule: Any) -> None:
         """Put the run's module and datamodule in the place of the last run's."""
@@ -197,7 +184,7 @@ class Wiring:
         if datamodule is not None:
             self.bus.register(datamodule, "datamodule", shape=DATAMODULE_SHAPE, is_user_code=True)
             # a transfer hook of the datamodule stands in for the module's
-            taken = {hook for hook, owner in self._hooks_of("datamodule") if hook in _TRANSFER}
+            taken = _TRANSFER.intersection(self.bus.hooks_of("datamodule"))
             shape = Shape(shape.base, tuple(h for h in shape.hooks if h not in taken), shape.leading, final=shape.final)
         self.bus.register(module, "lightning_module", shape=shape, is_user_code=True)
         self.synchronise()
@@ -206,9 +193,6 @@ class Wiring:
         """The run is over: callbacks log nowhere now."""
         for one in self.callbacks:
             one.__dict__.pop("_pl_module", None)
-
-    def _hooks_of(self, name: str) -> Iterable[tuple[str, str]]:
-        return [(hook, name) for hook in self.bus._hooks_of(name)]
 
     def attach_module_callbacks(self) -> None:
         """Add the module's own callbacks; one of a type replaces the trainer's of that type, or of a parent type."""
@@ -227,18 +211,8 @@ class Wiring:
         self.callbacks.extend(one for one in own if one not in self.callbacks)
         self.synchronise()
 
-    def states(self) -> dict[str, str]:
-        """Instance names and the keys of their states."""
-        return {name: state_key(plugin) for name, plugin in self.bus.plugins.items()}
-
 
 _TRANSFER = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
-
-
-def _listed(requests: Any) -> list[Any]:
-    if requests is None:
-        return []
-    return list(requests) if isinstance(requests, list | tuple) else [requests]
 
 
 def _role(callback: Callback) -> str:
@@ -253,7 +227,7 @@ def _strategy_plugins(trainer: Trainer) -> list[Any]:
     """The strategy and the accelerator, where they have hookimpls."""
     found = []
     for one in (getattr(trainer, "strategy", None), getattr(trainer, "accelerator", None)):
-        members = inspect.getmembers_static(type(one)) if one is not None and not isinstance(one, ModuleType) else []
+        members = inspect.getmembers_static(type(one)) if one is not None else []
         if any(isinstance(getattr(member, OPTIONS, None), dict) for _, member in members):
             found.append(one)
     return found

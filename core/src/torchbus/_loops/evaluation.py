@@ -82,13 +82,14 @@ class EvaluationLoop:
             batches = combined.batches()
             several = sequential and len(combined.flattened) > 1
             check_index_argument(module, self.stage, several)
-            with module_modes(module, self._restores_modes()):
+            restores_modes = self._restores_modes()
+            with module_modes(module, restores_modes):
                 self.model_eval(trainer, module)
                 self.start(trainer, module)
                 self.epoch_start(trainer, module)
                 outputs = self.run_batches(batches, several)
                 returned = self.end(outputs)
-                if not self._restores_modes():
+                if not restores_modes:
                     self.model_train(trainer, module)
         self.results.reset()  # outside of inference mode, whose tensors metrics could not change later
         if self.verbose and trainer.is_global_zero:
