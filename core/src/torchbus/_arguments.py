@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "check_barebones",
     "check_clipping",
     "check_unavailable",
+    "check_validation",
 ]
 
 
@@ -98,13 +100,35 @@ def check_unavailable(profiler: Any, num_nodes: int) -> None:
         )
 
 
-def check_barebones(given: dict[str, Any]) -> None:
+def check_validation(interval: Any, every_n_epoch: int | None) -> None:
+    """Refuse a fraction of an epoch where validation counts over all epochs.
+
+    Raises:
+        MisconfigurationException: so it is.
+    """
+    if every_n_epoch is None and isinstance(interval, float):
+        raise MisconfigurationException(
+            f"Trainer(val_check_interval={interval}, check_val_every_n_epoch=None): across epochs there is nothing to take"
+            " a fraction of. To fix: give a whole number of batches."
+        )
+
+
+_OFF_IN_BAREBONES = (
+    "logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "num_sanity_val_steps",
+    "log_every_n_steps", "fast_dev_run", "detect_anomaly", "profiler",
+)  # fmt: skip
+
+
+def check_barebones(given: Mapping[str, Any]) -> None:
     """Refuse features together with ``barebones=True``, which switches them off.
+
+    Args:
+        given: the trainer's arguments by name.
 
     Raises:
         ValueError: one was asked for.
     """
-    wanted = [f"{name}={value!r}" for name, value in given.items() if value]
+    wanted = [f"{name}={given[name]!r}" for name in _OFF_IN_BAREBONES if given[name]]
     if wanted:
         raise ValueError(
             f"Trainer(barebones=True) runs without anything beside the loop, and cannot be combined with {', '.join(wanted)}."

@@ -7,13 +7,13 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ._errors import MisconfigurationException
 
-__all__ = ["capture_rng", "isolate_rng", "restore_rng", "seed_everything"]
+__all__ = ["capture_rng", "isolate_rng", "restore_rng", "seed_everything", "set_determinism"]
 
 SEED_VARIABLE = "PL_GLOBAL_SEED"
 WORKERS_VARIABLE = "PL_SEED_WORKERS"
@@ -84,3 +84,11 @@ def isolate_rng() -> Iterator[None]:
         yield
     finally:
         restore_rng(state)
+
+
+def set_determinism(deterministic: bool | Literal["warn"] | None, benchmark: bool | None) -> None:
+    """Choose torch's algorithms: only deterministic ones, and whether cuDNN times them first; ``None`` changes nothing."""
+    if deterministic is not None:
+        torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
+    if benchmark is not None:
+        torch.backends.cudnn.benchmark = benchmark

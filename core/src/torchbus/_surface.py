@@ -13,6 +13,8 @@ from ._plugins import instance_name
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from torchbus_hookspecs import Strategy
 
     from ._bus import Bus
@@ -33,10 +35,18 @@ class TrainerSurface:
 
     accumulate_grad_batches: int
     bus: Bus
+    check_val_every_n_epoch: int | None
     fit_loop: FitLoop
+    gradient_clip_algorithm: str | None
+    gradient_clip_val: int | float | None
+    limit_train_batches: int | float
     limit_val_batches: int | float
+    limit_test_batches: int | float
+    limit_predict_batches: int | float
+    log_every_n_steps: int
     max_epochs: int | None
     max_steps: int
+    max_time: timedelta | None
     metrics: Metrics
     num_sanity_val_steps: int | float
     precision_plugin: Precision
@@ -44,6 +54,7 @@ class TrainerSurface:
     state: TrainerState
     strategy: Strategy
     test_loop: EvaluationLoop
+    val_check_interval: int | float
     validate_loop: EvaluationLoop
     wiring: Wiring
     _default_root_dir: str

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torchbus_hookspecs import Accelerator, Strategy
@@ -27,12 +26,12 @@ from ._arguments import (
     check_barebones,
     check_clipping,
     check_unavailable,
+    check_validation,
 )
 from ._bus import Bus, Subscription
 from ._checkpoint import dump
 from ._checkpoint_io import save_checkpoint
 from ._devices import choose_accelerator, choose_strategy
-from ._errors import MisconfigurationException
 from ._loops.evaluation import EvaluationLoop
 from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
@@ -40,6 +39,7 @@ from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
 from ._precision import Precision, make_precision, skipped_init
 from ._report import fault_report, results_table
+from ._rng import set_determinism
 from ._state import TrainerFn, TrainerState
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
@@ -105,97 +105,69 @@ class Trainer(TrainerSurface):
         ValueError: the accelerator, the strategy or the precision is unknown.
     """
 
+    # one line for arguments that belong together
+    # fmt: off
     def __init__(
-        self,
-        *,
-        accelerator: str | Accelerator = "auto",
-        strategy: str | Strategy = "auto",
-        devices: list[int] | str | int = "auto",
-        num_nodes: Positive = 1,
-        precision: Any = None,
-        logger: Any = None,
-        callbacks: Any = None,
-        fast_dev_run: NumberOfRuns = False,
-        max_epochs: Count | None = None,
-        min_epochs: NotNegative | None = None,
-        max_steps: Count = -1,
-        min_steps: NotNegative | None = None,
-        max_time: Duration | None = None,
-        limit_train_batches: Fraction | None = None,
-        limit_val_batches: Fraction | None = None,
-        limit_test_batches: Fraction | None = None,
-        limit_predict_batches: Fraction | None = None,
-        overfit_batches: Fraction = 0.0,
-        val_check_interval: Interval | None = None,
-        check_val_every_n_epoch: int | None = 1,
-        num_sanity_val_steps: Count | None = None,
-        log_every_n_steps: NotNegative | None = None,
-        enable_checkpointing: bool | None = None,
-        enable_progress_bar: bool | None = None,
-        enable_model_summary: bool | None = None,
-        accumulate_grad_batches: NotNegative = 1,
-        gradient_clip_val: Any = None,
-        gradient_clip_algorithm: Any = None,
-        deterministic: bool | Literal["warn"] | None = None,
-        benchmark: bool | None = None,
-        inference_mode: bool = True,
-        use_distributed_sampler: bool = True,
-        profiler: Any = None,
-        detect_anomaly: bool = False,
-        barebones: bool = False,
-        plugins: Any = None,
-        sync_batchnorm: bool = False,
-        reload_dataloaders_every_n_epochs: NotNegative = 0,
-        default_root_dir: str | Path | None = None,
-        enable_autolog_hparams: bool = True,
-        model_registry: str | None = None,
+        self, *,
+        accelerator: str | Accelerator = "auto", strategy: str | Strategy = "auto",
+        devices: list[int] | str | int = "auto", num_nodes: Positive = 1, precision: Any = None,
+        logger: Any = None, callbacks: Any = None, fast_dev_run: NumberOfRuns = False,
+        max_epochs: Count | None = None, min_epochs: NotNegative | None = None,
+        max_steps: Count = -1, min_steps: NotNegative | None = None, max_time: Duration | None = None,
+        limit_train_batches: Fraction | None = None, limit_val_batches: Fraction | None = None,
+        limit_test_batches: Fraction | None = None, limit_predict_batches: Fraction | None = None,
+        overfit_batches: Fraction = 0.0, val_check_interval: Interval | None = None,
+        check_val_every_n_epoch: int | None = 1, num_sanity_val_steps: Count | None = None,
+        log_every_n_steps: NotNegative | None = None, enable_checkpointing: bool | None = None,
+        enable_progress_bar: bool | None = None, enable_model_summary: bool | None = None,
+        accumulate_grad_batches: NotNegative = 1, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None,
+        deterministic: bool | Literal["warn"] | None = None, benchmark: bool | None = None,
+        inference_mode: bool = True, use_distributed_sampler: bool = True, profiler: Any = None,
+        detect_anomaly: bool = False, barebones: bool = False, plugins: Any = None, sync_batchnorm: bool = False,
+        reload_dataloaders_every_n_epochs: NotNegative = 0, default_root_dir: str | Path | None = None,
+        enable_autolog_hparams: bool = True, model_registry: str | None = None,
     ) -> None:
+        defaults = {"checkpoint": enable_checkpointing, "progress_bar": enable_progress_bar, "summary": enable_model_summary}
         if barebones:
-            check_barebones(
-                {
-                    "logger": logger, "enable_checkpointing": enable_checkpointing, "fast_dev_run": fast_dev_run,
-                    "enable_progress_bar": enable_progress_bar, "enable_model_summary": enable_model_summary,
-                    "num_sanity_val_steps": num_sanity_val_steps, "log_every_n_steps": log_every_n_steps,
-                    "detect_anomaly": detect_anomaly, "profiler": profiler,
-                }
-            )  # fmt: skip
-            logger = enable_checkpointing = enable_progress_bar = enable_model_summary = False
+            check_barebones(locals())
+            logger, defaults = False, dict.fromkeys(defaults, False)
             num_sanity_val_steps = log_every_n_steps = 0
         check_clipping(gradient_clip_val, gradient_clip_algorithm)
         check_unavailable(profiler, num_nodes)
-        if check_val_every_n_epoch is None and isinstance(val_check_interval, float):
-            raise MisconfigurationException(
-                f"Trainer(val_check_interval={val_check_interval}, check_val_every_n_epoch=None): across epochs there is"
-                " nothing to take a fraction of. To fix: give a whole number of batches."
-            )
-        self.state = TrainerState()
-        self.barebones = barebones
-        self.max_epochs, self.min_epochs = max_epochs, min_epochs
-        self.max_steps, self.min_steps = max_steps, min_steps
-        self.max_time: timedelta | None = max_time
-        self.overfit_batches = overfit_batches
-        shared = overfit_batches or None
-        self.limit_train_batches = _default(shared or limit_train_batches, 1.0)
-        self.limit_val_batches = _default(shared or limit_val_batches, 1.0)
+        check_validation(val_check_interval, check_val_every_n_epoch)
+        self.barebones, self.fast_dev_run, self.num_nodes = barebones, fast_dev_run, num_nodes
+        self.max_epochs, self.min_epochs, self.max_time = max_epochs, min_epochs, max_time
+        self.max_steps, self.min_steps, self.overfit_batches = max_steps, min_steps, overfit_batches
+        self.limit_train_batches = _default(overfit_batches or limit_train_batches, 1.0)
+        self.limit_val_batches = _default(overfit_batches or limit_val_batches, 1.0)
         self.limit_test_batches = _default(limit_test_batches, 1.0)
         self.limit_predict_batches = _default(limit_predict_batches, 1.0)
-        self.val_check_interval: int | float = _default(val_check_interval, 1.0)
+        self.val_check_interval = _default(val_check_interval, 1.0)
         self.check_val_every_n_epoch = check_val_every_n_epoch
-        sanity = _default(num_sanity_val_steps, 2)
-        self.num_sanity_val_steps: int | float = float("inf") if sanity == -1 else sanity
-        self.log_every_n_steps = _default(log_every_n_steps, 50)
-        self.accumulate_grad_batches = accumulate_grad_batches
-        self.gradient_clip_val: int | float | None = gradient_clip_val
+        self.num_sanity_val_steps = inf if num_sanity_val_steps == -1 else _default(num_sanity_val_steps, 2)
+        self.log_every_n_steps, self.accumulate_grad_batches = _default(log_every_n_steps, 50), accumulate_grad_batches
+        self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = str(gradient_clip_algorithm).lower() if gradient_clip_algorithm else None
-        self.inference_mode = inference_mode
-        self.use_distributed_sampler = use_distributed_sampler
-        self.detect_anomaly = detect_anomaly
-        self.sync_batchnorm = sync_batchnorm
+        self.inference_mode, self.detect_anomaly = inference_mode, detect_anomaly
+        self.use_distributed_sampler, self.sync_batchnorm = use_distributed_sampler, sync_batchnorm
         self.reload_dataloaders_every_n_epochs = reload_dataloaders_every_n_epochs
         self.enable_autolog_hparams = enable_autolog_hparams
-        self._default_root_dir = os.fspath(default_root_dir) if default_root_dir is not None else os.getcwd()
-        self.should_stop = False
-        self.received_sigterm = False
+        self._default_root_dir = os.fspath(_default(default_root_dir, os.getcwd()))
+        self._forget_runs()
+        set_determinism(deterministic, benchmark)
+        enabler = Enabler(self._default_root_dir)
+        self._choose_hardware(accelerator, strategy, devices, precision, enabler)
+        self._build_loops()
+        if fast_dev_run:
+            self._limit_everything(int(fast_dev_run))
+        self._enable_plugins(callbacks, plugins, False if fast_dev_run else logger, defaults, enabler)
+
+    # fmt: on
+
+    def _forget_runs(self) -> None:
+        """The state before the first run."""
+        self.state = TrainerState()
+        self.should_stop = self.received_sigterm = False
         self.ckpt_path: str | None = None
         self.monitored: list[tuple[str, str]] = []
         self.absent_states: dict[str, Any] = {}
@@ -206,28 +178,15 @@ class Trainer(TrainerSurface):
         self.lightning_optimizers: list[LightningOptimizer] = []
         self.lr_scheduler_configs: list[LRSchedulerConfig] = []
 
-        if deterministic is not None:
-            torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
-        if benchmark is not None:
-            torch.backends.cudnn.benchmark = benchmark
-        enabler = Enabler(self._default_root_dir)
-        self._choose_hardware(accelerator, strategy, devices, precision, enabler)
-        self.num_nodes = num_nodes
-        self._build_loops()
-        self.fast_dev_run = fast_dev_run
-        if fast_dev_run:
-            self._limit_everything(int(fast_dev_run))
-            logger = False
+    def _enable_plugins(
+        self, callbacks: Any, plugins: Any, logger: Any, defaults: dict[str, bool | None], enabler: Enabler
+    ) -> None:
+        """Who takes part: what the script names, and the default of each kind where it names none."""
         self.wiring = Wiring(self, self.bus, enabler)
-        if max_time is not None:
-            self.wiring.others.append(TimeLimit(max_time))
-        self.wiring.enable_all(
-            callbacks,
-            plugins,
-            logger,
-            {"checkpoint": enable_checkpointing, "progress_bar": enable_progress_bar, "summary": enable_model_summary},
-            without=frozenset({"checkpoint"} if fast_dev_run else ()),
-        )
+        if self.max_time is not None:
+            self.wiring.others.append(TimeLimit(self.max_time))
+        without = frozenset({"checkpoint"} if self.fast_dev_run else ())
+        self.wiring.enable_all(callbacks, plugins, logger, defaults, without=without)
 
     def _choose_hardware(self, accelerator: Any, strategy: Any, devices: Any, precision: Any, enabler: Enabler) -> None:
         """Where to compute, and in which number format."""
