@@ -136,16 +136,7 @@ class Bus:
             PluginValidationError: its hooks do not fit the contract. Nothing of it stays registered.
         """
         name = name or _default_name(plugin)
-        if name in self._plugins:
-            raise PluginConflictError(
-                f"There are two plugins named `{name}`. To fix: give one of them another instance name, as in"
-                f' plugins={{"second_{name}": {{"plugin": "{name}", ...}}}}.',
-                plugin=name,
-            )
-        if any(known.object is plugin for known in self._plugins.values()):
-            raise PluginConflictError(
-                f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name
-            )
+        self._refuse_twins(plugin, name)
         shape = shape or _shape_of(plugin)
         implementations = verified_hookimpls(
             adapt(plugin, shape, name) if shape else plugin, name, must_hear=shape is None
@@ -173,6 +164,18 @@ class Bus:
             self.unregister(name)
             raise
         return name
+
+    def _refuse_twins(self, plugin: object, name: str) -> None:
+        if name in self._plugins:
+            raise PluginConflictError(
+                f"There are two plugins named `{name}`. To fix: give one of them another instance name, as in"
+                f' plugins={{"second_{name}": {{"plugin": "{name}", ...}}}}.',
+                plugin=name,
+            )
+        if any(known.object is plugin for known in self._plugins.values()):
+            raise PluginConflictError(
+                f"The plugin `{name}` is registered already, as `{self.name_of(plugin)}`.", plugin=name
+            )
 
     def unregister(self, plugin: object) -> None:
         """Remove a plugin, given by instance name or as the object itself.
