@@ -7,6 +7,8 @@ that the framework's own work shows.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import platform
 import statistics
@@ -14,16 +16,19 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import torchbus as L
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from torchbus.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, Timer
 
 STEPS = 2000
 BATCH = 8
+
+Case = Callable[["Batches"], float]
 
 
 def network() -> nn.Module:
@@ -68,6 +73,21 @@ class Logging(Module):
         return loss
 
 
+class Evaluated(Module):
+    def validation_step(self, batch, batch_idx):
+        inputs, targets = batch
+        return nn.functional.cross_entropy(self.network(inputs), targets)
+
+    def predict_step(self, batch, batch_idx):
+        return self.network(batch[0])
+
+
+class EvaluatedLogging(Evaluated):
+    def validation_step(self, batch, batch_idx):
+        loss = super().validation_step(batch, batch_idx)
+        self.log("val_loss", loss)
+
+
 class Watcher(L.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.started = batch_idx
@@ -88,8 +108,25 @@ def plain_loop(loader: Batches) -> float:
     return (time.perf_counter() - start) / len(loader)
 
 
+def plain_evaluation(loader: Batches) -> float:
+    model = network().eval()
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for inputs, targets in loader:
+            nn.functional.cross_entropy(model(inputs), targets)
+    return (time.perf_counter() - start) / len(loader)
+
+
+def plain_prediction(loader: Batches) -> float:
+    model = network().eval()
+    start = time.perf_counter()
+    with torch.inference_mode():
+        [model(inputs) for inputs, _ in loader]
+    return (time.perf_counter() - start) / len(loader)
+
+
 class Clock(L.Callback):
-    """Times training alone, as the plain loop is timed."""
+    """Times the epoch alone, as the plain loop is timed."""
 
     def on_train_epoch_start(self, trainer, pl_module):
         self.start = time.perf_counter()
@@ -97,23 +134,72 @@ class Clock(L.Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         self.seconds = time.perf_counter() - self.start
 
+    on_validation_epoch_start = on_predict_epoch_start = on_train_epoch_start
+    on_validation_epoch_end = on_predict_epoch_end = on_train_epoch_end
 
-def framework(loader: Batches, module: L.LightningModule, callbacks: list[L.Callback], **options) -> float:
+
+def framework(
+    loader: Batches, module: L.LightningModule, callbacks: list[L.Callback], entry: str = "fit", **options
+) -> float:
     clock = Clock()
     settings = {
         "accelerator": "cpu", "max_epochs": 1, "logger": False, "enable_checkpointing": False,
         "enable_progress_bar": False, "enable_model_summary": False, **options,
     }  # fmt: skip
     trainer = L.Trainer(callbacks=[clock, *callbacks], **settings)
-    trainer.fit(module, loader)
+    getattr(trainer, entry)(module, loader)
     return clock.seconds / len(loader)
+
+
+def full_set(loader: Batches) -> float:
+    """What a usual script has: TensorBoard, a progress bar, three values logged, and the usual callbacks."""
+    with tempfile.TemporaryDirectory() as folder:
+        callbacks = [
+            EarlyStopping("per_epoch", check_on_train_epoch_end=True), ModelCheckpoint(monitor="per_epoch"),
+            LearningRateMonitor("step"), Timer(),
+        ]  # fmt: skip
+        plugins = {"default_root_dir": folder, "enable_progress_bar": True, "enable_checkpointing": True}
+        return framework(loader, Logging(), callbacks, logger="tensorboard", **plugins)
 
 
 CASES = {
     "bare": lambda loader: framework(loader, Module(), []),
     "10 callbacks": lambda loader: framework(loader, Module(), [Watcher() for _ in range(10)]),
     "3 logs": lambda loader: framework(loader, Logging(), []),
+    "full set": full_set,
 }
+
+EVALUATION_CASES = {
+    "evaluation": lambda loader: framework(loader, Evaluated(), [], "validate"),
+    "evaluation, 1 log": lambda loader: framework(loader, EvaluatedLogging(), [], "validate"),
+}
+
+PREDICTION_CASES = {"prediction": lambda loader: framework(loader, Evaluated(), [], "predict")}
+
+COMPARISONS = (
+    ("plain", plain_loop, CASES),
+    ("plain evaluation", plain_evaluation, EVALUATION_CASES),
+    ("plain prediction", plain_prediction, PREDICTION_CASES),
+)
+
+
+def compare(
+    plain: str, base: Case, cases: dict[str, Case], loader: Batches, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Run a plain loop and its cases in turn, print and return what they took."""
+    times: dict[str, list[float]] = {plain: [], **{name: [] for name in cases}}
+    base(loader)
+    for _ in range(rounds):
+        for name, run in {plain: base, **cases}.items():
+            with contextlib.redirect_stdout(io.StringIO()):  # tables of results
+                times[name].append(run(loader))
+    figures = {}
+    for name, seconds in times.items():
+        low, middle = min(seconds), statistics.median(seconds)
+        ratio, of_medians = low / min(times[plain]), middle / statistics.median(times[plain])
+        figures[name] = {"min_us": low * 1e6, "median_us": middle * 1e6, "ratio": ratio}
+        print(f"{name:<20}{low * 1e6:>9.1f}{middle * 1e6:>11.1f}{ratio:>17.3f}{of_medians:>12.3f}")
+    return figures
 
 
 def main() -> None:
@@ -125,24 +211,13 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     loader = Batches(options.steps)
-    times: dict[str, list[float]] = {"plain": [], **{name: [] for name in CASES}}
-    with tempfile.TemporaryDirectory():
-        plain_loop(loader)
-        for _ in range(options.rounds):
-            times["plain"].append(plain_loop(loader))
-            for name, run in CASES.items():
-                times[name].append(run(loader))
+    figures: dict[str, dict[str, float]] = {}
     print(
         f"torch {torch.__version__}, Python {platform.python_version()}, {options.steps} steps, {options.rounds} rounds"
     )
-    print(f"{'case':<14}{'min us':>9}{'median us':>11}{'ratio of minima':>17}{'of medians':>12}")
-    base = times["plain"]
-    figures = {}
-    for name, seconds in times.items():
-        low, middle = min(seconds), statistics.median(seconds)
-        figures[name] = {"min_us": low * 1e6, "median_us": middle * 1e6, "ratio": low / min(base)}
-        ratios = f"{low / min(base):>17.3f}{middle / statistics.median(base):>12.3f}"
-        print(f"{name:<14}{low * 1e6:>9.1f}{middle * 1e6:>11.1f}{ratios}")
+    print(f"{'case':<20}{'min us':>9}{'median us':>11}{'ratio of minima':>17}{'of medians':>12}")
+    for plain, base, cases in COMPARISONS:
+        figures |= compare(plain, base, cases, loader, options.rounds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
