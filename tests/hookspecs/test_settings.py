@@ -247,6 +247,24 @@ def test_settings_are_described_for_tables() -> None:
     assert described["mode"].default == "'min'"
 
 
+def test_types_are_described_as_their_author_would_write_them() -> None:
+    class Typed:
+        def __init__(
+            self,
+            stages: dict[Annotated[int, Field(ge=0)], Annotated[float, Field(gt=0)]],
+            mode: Literal["min", "max"] | None = None,
+            names: list[str | None] = [],  # noqa: B006
+            key: Callable[[int], str] | None = None,
+            pair: tuple[int, ...] = (),
+            wait: Duration | None = None,
+        ) -> None: ...
+
+    assert [one.type for one in describe_settings(Typed)] == [
+        "dict[int, float]", "Literal['min', 'max'] | None", "list[str | None]", "Callable | None", "tuple[int, ...]",
+        "timedelta | None",
+    ]  # fmt: skip
+
+
 def test_the_same_declaration_gives_a_json_schema() -> None:
     schema = settings_model(Patient).model_json_schema()
     assert schema["required"] == ["monitor"]

@@ -14,6 +14,7 @@ settings table of the docs. A class without the decorator is checked in the same
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import inspect
 import re
@@ -21,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
@@ -119,14 +120,23 @@ class Setting:
 
 
 def _type_text(annotation: Any) -> str:
+    """A type as its author would write it, without what pydantic does with it."""
     if annotation is type(None):
         return "None"
+    if annotation is ...:
+        return "..."
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:  # what pydantic does with it is no part of the type
+    if origin is Annotated:
         return _type_text(arguments[0])
     if origin in (Union, UnionType):
         return " | ".join(map(_type_text, arguments))
-    text = annotation.__name__ if isinstance(annotation, type) and not arguments else str(annotation)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
+    if origin is collections.abc.Callable:
+        return "Callable"
+    if origin is not None and arguments:
+        return f"{_type_text(origin)}[{', '.join(map(_type_text, arguments))}]"
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     return re.sub(r"\b(?:typing|collections\.abc|datetime|pathlib|torchbus_hookspecs\.\w+)\.", "", text)
 
 
