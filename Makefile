@@ -27,7 +27,7 @@ lint: $(MARK)  ## style and types
 	$(BIN)/mypy $(SOURCES)
 
 test: lint  ## everything that must hold
-	$(PIP) --no-build-isolation ./contrib/plugins/confusion
+	$(PIP) --no-build-isolation ./contrib/plugins/confusion ./contrib/template
 	$(BIN)/pytest
 
 bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy and a plain loop

@@ -13,6 +13,7 @@ from .._discovery import GROUPS, Offer, PluginKind, discover, find_offer
 from .._errors import did_you_mean
 from .enabling import enable_text, example_text, full_name, given_by_trainer, remark, twins, used_by_default
 from .output import is_terminal, pad_columns, print_json, print_table, say
+from .scaffold import new_plugin
 
 if TYPE_CHECKING:
     from torchbus_hookspecs.settings import Setting
@@ -35,6 +36,9 @@ Kind = Annotated[
     typer.Option("--kind", callback=_known_kind, metavar="KIND", help=f"Only of this kind: {', '.join(GROUPS)}."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+app.command("new")(new_plugin)
 
 
 # ---- list -------------------------------------------------------------------------------------------------------------
