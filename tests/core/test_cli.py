@@ -339,3 +339,49 @@ def test_what_cannot_be_shown_is_one_message_and_exit_code_1(tmp_path: Path, run
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# ---- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def test_all_hooks_are_listed_with_their_arguments(run: Run) -> None:
+    from torchbus_hookspecs.specs import HOOKS
+
+    listed = json.loads(run("hooks", "list", "--json").stdout)
+    assert [one["name"] for one in listed] == list(HOOKS)
+    line = line_of("on_train_batch_end", run("hooks", "list").stdout)
+    assert "broadcast" in line and "trainer, pl_module, outputs, batch, batch_idx" in line and "done" in line
+
+
+def test_one_hook_is_shown_with_those_who_implement_it(run: Run) -> None:
+    shown = run("hooks", "show", "on_validation_end").stdout
+    assert "event ValidationEnd" in shown and "early_stopping (torchbus-stopping 0.1.0)" in shown
+    told = json.loads(run("hooks", "show", "on_train_batch_start", "--json").stdout)
+    assert told["event"] == "TrainBatchStart" and "Args:" in told["text"]
+
+
+def test_a_broken_plugin_is_named_where_implementers_are_shown(run: Run, tmp_path: Path) -> None:
+    install(tmp_path, "torchbus-broken", "[torchbus.callbacks]\nbroken = nowhere_to_be_found:Broken\n")
+    told = json.loads(run("hooks", "show", "on_train_end", "--json").stdout)
+    assert any("nowhere_to_be_found" in line for line in told["cannot_be_imported"])
+
+
+def test_a_misspelt_hook_is_refused_with_the_nearest(run: Run) -> None:
+    done = run("hooks", "show", "on_train_batch_ends")
+    assert done.returncode == 1 and "`on_train_batch_end`" in done.stderr
+
+
+def test_the_order_of_a_run_is_shown_with_repeats_folded(run: Run) -> None:
+    moments = json.loads(run("hooks", "order", "fit", "--json").stdout)
+    names = [name for one in moments for name in one["hooks"] * one["times"]]
+    assert names.index("on_sanity_check_start") < names.index("on_train_start") < names.index("training_step")
+    assert names.count("training_step") == 4 and any(one["times"] > 1 for one in moments)
+    text = run("hooks", "order", "predict").stdout
+    assert "2 times:" in text and "  on_predict_batch_end" in text
+
+
+def test_the_order_of_implementations_in_a_run_is_shown(run: Run) -> None:
+    options = ["--plugin", "model_checkpoint", "--plugin", "timer", "--plugin", "early_stopping"]
+    done = run("hooks", "order", "fit", "--hook", "on_validation_end", "--plugin", "timer", "--json")
+    assert json.loads(done.stdout) == ["timer"]
+    assert run("hooks", "order", "fit", *options).returncode == 1, "early_stopping needs its monitor"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import plugins
+from . import hooks, plugins
 from .output import say
 
 __all__ = ["app"]
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(hooks.app, name="hooks")
 
 
 def _print_version(wanted: bool) -> None:

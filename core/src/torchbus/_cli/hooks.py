@@ -1,0 +1,188 @@
+"""``torchbus hooks``: what can be heard, who hears it, and in which order it comes."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Annotated, Any, Literal
+
+import typer
+from torchbus_hookspecs.events import EVENTS, Event
+from torchbus_hookspecs.markers import kind_of
+from torchbus_hookspecs.specs import HOOKS
+
+from .._discovery import discover
+from .._errors import PluginNotFoundError, TorchbusError, did_you_mean
+from .output import is_terminal, print_json, print_table, say
+
+__all__ = ["app"]
+
+app = typer.Typer(help="What can be heard, who hears it, and in which order it comes.", no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Entry = Literal["fit", "validate", "test", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What the contract says of one hook."""
+
+    name: str
+    kind: str
+    event: str
+    arguments: list[str]
+    room: str
+    summary: str
+
+
+def _hook(name: str) -> Hook:
+    specification = HOOKS[name]
+    room = specification.__module__.rpartition(".")[2]
+    return Hook(
+        name,
+        kind_of(specification),
+        EVENTS[name].__name__,
+        list(inspect.signature(specification).parameters),
+        room,
+        (inspect.getdoc(specification) or "").partition("\n")[0],
+    )
+
+
+@app.command("list")
+def list_hooks(as_json: AsJson = False) -> None:
+    """List every hook in the order of a run: its kind, its arguments, when it comes."""
+    hooks = [_hook(name) for name in HOOKS]
+    if as_json:
+        print_json([asdict(hook) for hook in hooks])
+    elif not is_terminal():
+        print_table(
+            ("hook", "kind", "arguments", "when"),
+            [(hook.name, hook.kind, ", ".join(hook.arguments), hook.summary) for hook in hooks],
+        )
+    else:
+        for room, group in groupby(hooks, lambda hook: hook.room):
+            say((room, "bold cyan"))
+            for hook in group:
+                say((hook.name, "bold"), (f"({', '.join(hook.arguments)})  {hook.kind}", "dim"), indent=2)
+                say(hook.summary, indent=4)
+
+
+# ---- show -------------------------------------------------------------------------------------------------------------
+
+
+@app.command("show")
+def show_hook(
+    name: Annotated[str, typer.Argument(help="The hook's name.", show_default=False)], as_json: AsJson = False
+) -> None:
+    """Show all about one hook, and which installed plugins implement it. Imports the installed plugins."""
+    if name not in HOOKS:
+        raise PluginNotFoundError(
+            f"There is no hook `{name}`.{did_you_mean(name, HOOKS)} `torchbus hooks list` shows them all."
+        )
+    hook, text = _hook(name), inspect.getdoc(HOOKS[name]) or ""
+    implementers, broken = _implementers(name)
+    if as_json:
+        print_json({**asdict(hook), "text": text, "implemented_by": implementers, "cannot_be_imported": broken})
+        return
+    say((f"{hook.name}({', '.join(hook.arguments)})", "bold"), (f"  {hook.kind}, event {hook.event}", "dim"))
+    say()
+    say(re.sub("``", "`", text))
+    say()
+    say(("Implemented by", "bold cyan"))
+    say(", ".join(implementers) or "none of the installed plugins", indent=2)
+    for one in broken:
+        say((one, "red"), indent=2)
+
+
+def _implementers(name: str) -> tuple[list[str], list[str]]:
+    from .facts import gather_facts  # imports plugins, which a list does not need
+
+    found, broken = [], []
+    for offer in discover():
+        try:
+            if name in gather_facts(offer).hooks:
+                found.append(f"{offer.name} ({offer.origin})")
+        except TorchbusError as error:
+            broken.append(f"{offer.name} ({offer.origin}): {error}")
+    return found, broken
+
+
+# ---- order ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Hooks that came one after the other, and how often in a row."""
+
+    hooks: tuple[str, ...]
+    times: int
+
+
+@app.command("order")
+def show_order(
+    entry: Annotated[Entry, typer.Argument(help="Which part of the trainer is run.")] = "fit",
+    plugin: Annotated[list[str] | None, typer.Option(help="Enable a plugin by name. May be repeated.")] = None,
+    hook: Annotated[str, typer.Option(help="Show who implements this hook in that run, in calling order.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run a tiny model and show the order in which hooks came; with --hook, who implements one and in which order."""
+    trainer, names = _run(entry, plugin or [])
+    if hook:
+        if hook not in HOOKS:
+            raise PluginNotFoundError(f"There is no hook `{hook}`.{did_you_mean(hook, HOOKS)}")
+        listed = [name for name, _ in trainer.bus.implementations(hook)]
+        if as_json:
+            print_json(listed)
+        else:
+            say("\n".join(listed) or "nobody")
+        return
+    moments = list(_folded(names))
+    if as_json:
+        print_json([asdict(one) for one in moments])
+        return
+    for one in moments:
+        if one.times == 1:
+            say("\n".join(one.hooks))
+        else:
+            say((f"{one.times} times:", "cyan"))
+            for name in one.hooks:
+                say(name, indent=2)
+
+
+def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[str]]:
+    """One epoch of a tiny model on the CPU, and the hooks that it met."""
+    import contextlib
+    import io
+    import logging
+    import tempfile
+    import warnings
+
+    from ..testing import TinyDataModule, TinyModule, quiet_trainer
+
+    names: list[str] = []
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = quiet_trainer(folder, max_epochs=1, plugins=plugins, num_sanity_val_steps=1)
+        trainer.bus.subscribe(Event, lambda event: names.append(event.hook_name))
+        with contextlib.redirect_stdout(io.StringIO()):
+            getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
+        return trainer, names
+
+
+def _folded(names: list[str], longest: int = 40) -> Iterator[Moment]:
+    """The same order, with what repeats told once."""
+    position = 0
+    while position < len(names):
+        best = Moment((names[position],), 1)
+        for length in range(1, min(longest, (len(names) - position) // 2) + 1):
+            block = names[position : position + length]
+            times = 1
+            while names[position + times * length : position + (times + 1) * length] == block:
+                times += 1
+            if times > 1 and times * length > best.times * len(best.hooks):
+                best = Moment(tuple(block), times)
+        yield best
+        position += best.times * len(best.hooks)
