@@ -721,3 +721,24 @@ def test_batches_and_outputs_are_not_kept_after_their_step(quiet: Quiet) -> None
     trainer = quiet(callbacks=Looking())
     trainer.fit(Regression(), loader(12), loader(4))
     assert sum(one() is not None for one in seen) <= 1
+
+
+def test_a_class_may_choose_manual_optimization_for_its_modules(quiet: Quiet) -> None:
+    class Manual(Bare):
+        automatic_optimization = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            optimizer = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(super().training_step(batch, batch_idx))
+            optimizer.step()
+
+    class ByProperty(Manual):
+        @property
+        def automatic_optimization(self) -> bool:
+            return False
+
+    for module in (Manual(), ByProperty()):
+        trainer = quiet(max_epochs=1)
+        trainer.fit(module, loader())
+        assert trainer.global_step == 6

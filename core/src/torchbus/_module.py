@@ -42,6 +42,10 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     CHECKPOINT_HYPER_PARAMS_KEY: ClassVar[str] = "hyper_parameters"
     CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = "hparams_name"
     CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = "hparams_type"
+    # of the class, so that a subclass may set them there too, or make properties of them
+    automatic_optimization: bool = True
+    strict_loading: bool = True
+    example_input_array: Any = None
     _bus_name = "lightning_module"
     _jit_is_scripting = False
 
@@ -49,9 +53,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
         self._toggled: dict[nn.Parameter, bool] = {}
-        self.automatic_optimization = True
-        self.strict_loading = True
-        self.example_input_array: Any = None
         self._dtype: torch.dtype | None = None
 
     # ---- where the module is -------------------------------------------------------------------------------------------
