@@ -34,6 +34,7 @@ STANDARD: dict[str, str] = {
     "gradient_accumulation_scheduler": "torchbus-training",
     "lambda_callback": "torchbus-training",
     "model_pruning": "torchbus-training",
+    "nan_guard": "torchbus-training",
     "prediction_writer": "torchbus-prediction",
     "backbone_finetuning": "torchbus-finetuning",
     "freeze_unfreeze": "torchbus-finetuning",

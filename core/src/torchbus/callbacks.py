@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
     from torchbus_training import LambdaCallback as LambdaCallback
     from torchbus_training import ModelPruning as ModelPruning
+    from torchbus_training import NanFoundError as NanFoundError
+    from torchbus_training import NanGuard as NanGuard
     from torchbus_tuning import BatchSizeFinder as BatchSizeFinder
     from torchbus_tuning import LearningRateFinder as LearningRateFinder
 
@@ -40,6 +42,7 @@ __all__ = ["Callback", "Checkpoint", "ProgressBar"]
 
 COMPANIONS = {
     "BaseFinetuning": "backbone_finetuning",
+    "NanFoundError": "nan_guard",
     "RichProgressBarTheme": "rich_progress_bar",
     "TrainingSpikeException": "spike_detection",
 }
