@@ -31,6 +31,8 @@ STANDARD: dict[str, str] = {
     "device_stats_monitor": "torchbus-monitoring",
     "throughput_monitor": "torchbus-monitoring",
     "spike_detection": "torchbus-monitoring",
+    "gradient_monitor": "torchbus-monitoring",
+    "metrics_logger": "torchbus-monitoring",
     "gradient_accumulation_scheduler": "torchbus-training",
     "lambda_callback": "torchbus-training",
     "model_pruning": "torchbus-training",

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torchbus_finetuning import FreezeUnfreeze as FreezeUnfreeze
     from torchbus_finetuning import MultiStage as MultiStage
     from torchbus_monitoring import DeviceStatsMonitor as DeviceStatsMonitor
+    from torchbus_monitoring import GradientAlarm as GradientAlarm
+    from torchbus_monitoring import GradientMonitor as GradientMonitor
     from torchbus_monitoring import LearningRateMonitor as LearningRateMonitor
+    from torchbus_monitoring import MetricsLogger as MetricsLogger
     from torchbus_monitoring import SpikeDetection as SpikeDetection
     from torchbus_monitoring import ThroughputMonitor as ThroughputMonitor
     from torchbus_monitoring import TrainingSpikeException as TrainingSpikeException
@@ -42,6 +45,7 @@ __all__ = ["Callback", "Checkpoint", "ProgressBar"]
 
 COMPANIONS = {
     "BaseFinetuning": "backbone_finetuning",
+    "GradientAlarm": "gradient_monitor",
     "NanFoundError": "nan_guard",
     "RichProgressBarTheme": "rich_progress_bar",
     "TrainingSpikeException": "spike_detection",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .errors import MisconfigurationException
+from .files import unusable
 from .hparams_file import HPARAMS_FILE, as_mapping, write_hparams
 from .logger import Logger
 
@@ -127,10 +128,4 @@ class FolderLogger(Logger):
             raise self._unusable(folder, error) from error
 
     def _unusable(self, path: str, error: OSError) -> MisconfigurationException:
-        where = error.filename or path
-        problem = error.strerror or str(error)
-        return MisconfigurationException(
-            f"{type(self).__name__}: cannot use the folder {path!r}: {problem} ({where!r}). "
-            "See that it can be written to and has room, or set `save_dir` to another folder.",
-            plugin=type(self).__name__,
-        )
+        return unusable(path, type(self).__name__, "save_dir", error, what="folder")
