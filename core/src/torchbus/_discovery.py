@@ -38,6 +38,7 @@ STANDARD: dict[str, str] = {
     "model_pruning": "torchbus-training",
     "nan_guard": "torchbus-training",
     "prediction_writer": "torchbus-prediction",
+    "prediction_saver": "torchbus-prediction",
     "backbone_finetuning": "torchbus-finetuning",
     "freeze_unfreeze": "torchbus-finetuning",
     "multi_stage": "torchbus-finetuning",

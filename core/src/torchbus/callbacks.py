@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torchbus_monitoring import ThroughputMonitor as ThroughputMonitor
     from torchbus_monitoring import TrainingSpikeException as TrainingSpikeException
     from torchbus_prediction import BasePredictionWriter as BasePredictionWriter
+    from torchbus_prediction import PredictionSaver as PredictionSaver
     from torchbus_progress import ModelSummary as ModelSummary
     from torchbus_progress import RichModelSummary as RichModelSummary
     from torchbus_progress import RichProgressBar as RichProgressBar
