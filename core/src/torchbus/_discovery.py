@@ -33,6 +33,7 @@ STANDARD: dict[str, str] = {
     "spike_detection": "torchbus-monitoring",
     "gradient_monitor": "torchbus-monitoring",
     "metrics_logger": "torchbus-monitoring",
+    "metrics_plot": "torchbus-plotting",
     "gradient_accumulation_scheduler": "torchbus-training",
     "lambda_callback": "torchbus-training",
     "model_pruning": "torchbus-training",

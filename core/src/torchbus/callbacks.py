@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torchbus_monitoring import SpikeDetection as SpikeDetection
     from torchbus_monitoring import ThroughputMonitor as ThroughputMonitor
     from torchbus_monitoring import TrainingSpikeException as TrainingSpikeException
+    from torchbus_plotting import MetricsPlot as MetricsPlot
     from torchbus_prediction import BasePredictionWriter as BasePredictionWriter
     from torchbus_prediction import PredictionSaver as PredictionSaver
     from torchbus_progress import ModelSummary as ModelSummary
