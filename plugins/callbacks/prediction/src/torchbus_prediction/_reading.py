@@ -87,7 +87,6 @@ def read_predictions(dirpath: str | Path, dataloader_idx: int = 0) -> SavedPredi
             f" {f'loaders {there}' if there else 'no loader'}."
         )
     records = [FORMATS[cast("Format", path.suffix[1:])][1](path) for _, path in chosen]
-    numbers = None if any(one.indices is None for one in records) else [one.indices for one in records]
     whole = joined(records)
     numbers = [one.indices or [] for one in records]
     known = all(one.indices is not None for one in records)
