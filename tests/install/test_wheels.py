@@ -115,6 +115,76 @@ print(json.dumps({
 )
 
 
+# what a stranger would write: a device of the CPU's, found by its entry point alone
+PRETEND = """
+import torch
+from torchbus_hookspecs import Accelerator
+
+
+class PretendAccelerator(Accelerator):
+    calls = []
+
+    @staticmethod
+    def parse_devices(devices):
+        return [0] if devices in (1, -1) else list(devices)
+
+    @staticmethod
+    def get_parallel_devices(devices):
+        return [torch.device("cpu") for _ in devices]
+
+    @staticmethod
+    def auto_device_count():
+        return 1
+
+    @staticmethod
+    def is_available():
+        return True
+
+    @staticmethod
+    def name():
+        return "pretend"
+
+    def setup_device(self, device):
+        self.calls.append(f"setup {device}")
+
+    def teardown(self):
+        self.calls.append("teardown")
+"""
+PRETEND_PROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "pretend-device"
+version = "0.7"
+dependencies = ["torchbus-hookspecs>=1,<2"]
+
+[project.entry-points."torchbus.accelerators"]
+pretend = "pretend_device:PretendAccelerator"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["pretend_device.py"]
+"""
+ON_PRETEND = (
+    TOY
+    + """
+chosen = {}
+for wanted in ("pretend", "auto"):
+    trainer = torchbus.Trainer(accelerator=wanted, max_epochs=1, enable_checkpointing=False, logger=False, **quiet)
+    trainer.fit(Toy(), loader(), loader())
+    chosen[wanted] = type(trainer.accelerator).__name__
+from torchbus.accelerators import PretendAccelerator
+print(json.dumps({
+    "file": torchbus.__file__,
+    "chosen": chosen,
+    "calls": PretendAccelerator.calls,
+    "offers": sorted(f"{one.name} of {one.origin}" for one in discover() if one.kind == "accelerators"),
+}))
+"""
+)
+
+
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a command without anything of this process's environment that could lead it to the sources."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TORCHBUS_", "PIP_"))}
@@ -167,13 +237,13 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, wheel_of: Callable[[str], Path], third_party: Path) -> Callable[[Iterable[str]], Path]:
-    """Make an environment with these distributions, and return its Python."""
+def environment(tmp_path: Path, wheel_of: Callable[[str], Path], third_party: Path) -> Callable[..., Path]:
+    """Make an environment with these distributions, and wheels of others, and return its Python."""
 
-    def make(names: Iterable[str]) -> Path:
+    def make(names: Iterable[str], *others: Path) -> Path:
         venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
         python = tmp_path / "venv" / "bin" / "python"
-        chosen = [wheel_of(name) for name in names]
+        chosen = [*(wheel_of(name) for name in names), *others]
         run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", *chosen)
         site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
         (site / "third_party.pth").write_text(f"{third_party}\n")
@@ -236,3 +306,19 @@ def test_the_core_with_one_plugin_is_enough(tmp_path: Path, environment: Callabl
     assert told["offers"] == offers_of(names), "and nothing else"
     assert "It comes with torchbus-csv: pip install torchbus-csv" in told["missing"]
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_strangers_accelerator_is_found_by_its_entry_point_alone(
+    tmp_path: Path, environment: Callable[..., Path]
+) -> None:
+    source = tmp_path / "pretend"
+    source.mkdir()
+    (source / "pretend_device.py").write_text(PRETEND)
+    (source / "pyproject.toml").write_text(PRETEND_PROJECT)
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", cwd=source)
+    (wheel,) = (source / "dist").glob("*.whl")
+    ours = ["torchbus-hookspecs", "torchbus-core", "torchbus-cpu"]
+    told = output(environment(ours, wheel), tmp_path / "empty", ON_PRETEND)
+    assert told["chosen"] == {"pretend": "PretendAccelerator", "auto": "PretendAccelerator"}, "before the CPU"
+    assert told["calls"] == ["setup cpu", "teardown"] * 2
+    assert told["offers"] == ["cpu of torchbus-cpu 0.1.0", "pretend of pretend-device 0.7"]

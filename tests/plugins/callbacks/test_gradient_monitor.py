@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torchbus.callbacks import GradientAlarm, GradientMonitor
+from torchbus.testing import CallbackContract
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 from torchbus_monitoring._gradient_norms import GradientNorms
@@ -32,6 +33,11 @@ class Broken(Line):
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         return super().training_step(batch, batch_idx) + (self.layer.bias * 0).sqrt().sum()
+
+
+class TestContract(CallbackContract):
+    plugin = GradientMonitor
+    settings = {"norm_type": 1.0, "every_n_steps": 2}
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, float("inf")])

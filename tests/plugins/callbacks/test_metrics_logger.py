@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from torchbus.callbacks import MetricsLogger
+from torchbus.testing import CallbackContract
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 from torchbus_monitoring import read_history
@@ -17,6 +18,17 @@ from torchbus_monitoring._history_file import HistoryFile
 from .small_fits import Failing, Line, loader, trainer
 
 NAN = float("nan")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:history.jsonl was there already")
+class TestContract(CallbackContract):
+    plugin = MetricsLogger
+    settings = {"path": "history.jsonl"}
 
 
 class Logging(Line):

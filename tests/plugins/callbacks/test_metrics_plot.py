@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from torchbus.callbacks import LearningRateMonitor, MetricsPlot
+from torchbus.testing import CallbackContract
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 from torchbus_plotting._curves import MAX_POINTS, Curve
@@ -21,6 +22,11 @@ from .small_fits import Failing, Line, loader, trainer
 
 NAN, INF = float("nan"), float("inf")
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class TestContract(CallbackContract):
+    plugin = MetricsPlot
+    settings = {"x_axis": "epoch"}
 
 
 class Logging(Line):

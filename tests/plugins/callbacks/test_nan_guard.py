@@ -9,6 +9,7 @@ import pytest
 import torch
 import torchbus as L
 from torchbus.callbacks import NanFoundError, NanGuard
+from torchbus.testing import CallbackContract
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 from torchbus_training._finite_watch import FiniteWatch, Place, largest
@@ -56,6 +57,16 @@ def states(run: Any) -> Any:
 
 
 # ---- noticing, without the trainer --------------------------------------------------------------------------------------
+
+
+class TestContract(CallbackContract):
+    plugin = NanGuard
+    settings = {"action": "skip", "gradients": True}
+
+
+class TestContractOfStopping(CallbackContract):
+    plugin = NanGuard
+    settings = {"action": "stop"}
 
 
 def test_the_watch_remembers_the_first_place_of_each_kind_until_it_is_looked_at() -> None:

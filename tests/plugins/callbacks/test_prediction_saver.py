@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 from torchbus.callbacks import PredictionSaver
+from torchbus.testing import CallbackContract
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 from torchbus_prediction import read_predictions
@@ -44,6 +45,16 @@ def predict(tmp_path: Path, module: Any, loaders: Any, **settings: Any) -> Path:
     run = trainer(tmp_path, plugins={"prediction_saver": {"dirpath": folder, **settings}})
     run.predict(module, loaders, return_predictions=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+class TestContract(CallbackContract):
+    plugin = PredictionSaver
+    settings = {"dirpath": "predictions", "overwrite": True}
 
 
 @pytest.mark.parametrize("interval", ["batch", "epoch"])
