@@ -9,7 +9,9 @@ import pytest
 import torch
 import torchbus
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, SequentialLR
 from torch.utils.data import DataLoader, TensorDataset
+from torchbus.testing import CallbackContract
 from torchbus_finetuning import FreezeUnfreeze
 from torchbus_hookspecs import MisconfigurationException
 
@@ -91,6 +93,22 @@ def test_a_resumed_run_goes_on_with_what_was_unfrozen(tmp_path: Path) -> None:
     assert [one[0] for one in watch.seen] == [[0.1, 0.01]] * 2
     assert [one[1:] for one in watch.seen] == [(True, True)] * 2
     assert not torch.equal(whole.encoder["low"].weight, resumed.encoder["low"].weight)
+
+
+def test_a_new_group_follows_schedulers_that_are_inside_others(tmp_path: Path) -> None:
+    class Scheduled(Net):
+        def configure_optimizers(self) -> Any:
+            optimizer = super().configure_optimizers()
+            parts = [LambdaLR(optimizer, lambda epoch, factor=factor: factor) for factor in (1.0, 0.5)]
+            return [optimizer], [SequentialLR(optimizer, parts, milestones=[2])]
+
+    _, watch = fit(tmp_path, {"modules": {"encoder": 1}, "lr": 0.01}, Scheduled())
+    assert [one[0] for one in watch.seen] == [[0.1], [0.1, 0.01], [0.05, 0.005], [0.05, 0.005]]
+
+
+class TestContract(CallbackContract):
+    plugin = FreezeUnfreeze
+    settings = {"modules": {"*": 0}}
 
 
 def test_an_unknown_part_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

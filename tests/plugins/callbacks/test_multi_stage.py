@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 import torchbus
-from torch.optim.lr_scheduler import LambdaLR, StepLR
+from torch.optim.lr_scheduler import ChainedScheduler, LambdaLR, SequentialLR, StepLR
 from torch.utils.data import DataLoader, TensorDataset
+from torchbus.testing import CallbackContract
 from torchbus_finetuning import MultiStage
 from torchbus_hookspecs import MisconfigurationException
 
@@ -68,6 +69,22 @@ def test_it_can_be_switched_on_by_name(tmp_path: Path) -> None:
 )
 def test_a_stage_lasts_whatever_the_scheduler_computes_rates_from(tmp_path: Path, schedule: Any) -> None:
     assert fit(tmp_path, MultiStage({2: 0.1}), Net(schedule)).rates == [0.1, 0.05, 0.0025, 0.00125, 0.000625]
+
+
+def halved_later(optimizer: Any) -> Any:
+    constant, halved = (LambdaLR(optimizer, lambda epoch, factor=factor: factor) for factor in (1.0, 0.5))
+    return SequentialLR(optimizer, [constant, halved], milestones=[3])
+
+
+def test_schedulers_inside_others_hear_of_a_stage_too(tmp_path: Path) -> None:
+    assert fit(tmp_path, MultiStage({2: 0.1}), Net(halved_later)).rates == [0.1, 0.1, 0.01, 0.005, 0.005]
+    chained = Net(lambda one: ChainedScheduler([StepLR(one, 1, gamma=0.5), StepLR(one, 2, gamma=0.1)]))
+    assert fit(tmp_path, MultiStage({1: 0.1}), chained).rates == [0.1, 0.005, 0.00025, 0.000125, 6e-06]
+
+
+class TestContract(CallbackContract):
+    plugin = MultiStage
+    settings = {"factors": {"1": 0.5}}
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["add_group", "build_groups", "describe_groups", "filter_on_optimizer", "tell_schedulers", "without_present"]
+__all__ = [
+    "add_group",
+    "build_groups",
+    "describe_groups",
+    "filter_on_optimizer",
+    "tell_schedulers",
+    "with_inner",
+    "without_present",
+]
 
 
 def without_present(optimizer: Optimizer, params: Iterable[Parameter]) -> list[Parameter]:
@@ -40,6 +48,13 @@ def add_group(optimizer: Optimizer, params: list[Parameter], lr: float) -> None:
         optimizer.add_param_group({"params": params, "lr": lr})
 
 
+def with_inner(schedulers: Iterable[Any]) -> Iterator[Any]:
+    """Schedulers, and before each those that it is made of (``SequentialLR``, ``ChainedScheduler``)."""
+    for one in schedulers:
+        yield from with_inner(getattr(one, "_schedulers", ()))
+        yield one
+
+
 def tell_schedulers(optimizer: Optimizer, schedulers: Iterable[Any]) -> None:
     """Extend what schedulers keep for each group to the groups added since.
 
@@ -47,7 +62,7 @@ def tell_schedulers(optimizer: Optimizer, schedulers: Iterable[Any]) -> None:
     rates from the initial ones skip new groups or fail, and ``ReduceLROnPlateau`` fails at its first reduction.
     """
     groups = optimizer.param_groups
-    for one in schedulers:
+    for one in with_inner(schedulers):
         if getattr(one, "optimizer", None) is not optimizer:
             continue
         if isinstance(one, LRScheduler) and getattr(one, "base_lrs", None):

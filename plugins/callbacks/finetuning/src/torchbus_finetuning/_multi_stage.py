@@ -9,6 +9,8 @@ from pydantic import Field
 from torchbus_hookspecs import Callback
 from torchbus_hookspecs.settings import validated
 
+from ._groups import with_inner
+
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
 
@@ -66,11 +68,11 @@ class MultiStage(Callback):
                 for name in ("lr", "initial_lr", "max_lr", "min_lr"):  # the last two: OneCycleLR reads them from here
                     if name in group:
                         group[name] = group[name] * factor
-        for config in trainer.lr_scheduler_configs:
+        for scheduler in with_inner(config.scheduler for config in trainer.lr_scheduler_configs):
             for name in ("base_lrs", "max_lrs", "_last_lr"):
-                values = getattr(config.scheduler, name, None)
+                values = getattr(scheduler, name, None)
                 if isinstance(values, list):
-                    setattr(config.scheduler, name, [one * factor for one in values])
+                    setattr(scheduler, name, [one * factor for one in values])
         if self.verbose:
             _log.info("epoch %d: rates are multiplied by %g", epoch, factor)
 
