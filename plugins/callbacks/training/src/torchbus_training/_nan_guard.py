@@ -147,8 +147,9 @@ class NanGuard(Callback):
         try:
             return (yield)
         except _StepSkipped:
-            if trainer.scaler is not None:
-                trainer.scaler.update()  # gradients were unscaled: without this they could not be at the next step
+            has_gradients = any(one.grad is not None for group in optimizer.param_groups for one in group["params"])
+            if trainer.scaler is not None and has_gradients:
+                trainer.scaler.update()  # they were unscaled: without this they could not be at the next step
             return True
 
     @hookimpl(trylast=True)
