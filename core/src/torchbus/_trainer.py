@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -43,6 +43,7 @@ from ._rng import set_determinism
 from ._state import TrainerFn, TrainerState
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
+from ._trial import Trial, trial
 from ._wiring import Wiring
 
 if TYPE_CHECKING:
@@ -384,6 +385,24 @@ class Trainer(TrainerSurface):
     def when_preempted(self) -> None:
         """The loops call this between batches, once the process was asked to go."""
         _run.preempt(self)
+
+    # ---- trials --------------------------------------------------------------------------------------------------------
+
+    def trial(self, steps: int, validate: bool = True) -> AbstractContextManager[Trial]:
+        """Inside, the run under way may be tried for some steps, heard by the module alone; afterwards all is as it was.
+
+        For plugins that look for a setting before a run, in ``on_fit_start`` or later, when the optimizers are there.
+        Weights, optimizers, limits, metrics and random generators come back as they were; nothing is written to disk.
+        The module's and datamodule's own attributes do not: a setting that was tried is to be put back by who tried it.
+
+            with trainer.trial(steps=3) as trial:
+                trial.run()
+
+        Args:
+            steps: optimizer steps of a fit, in as many epochs as that takes; batches of each loader otherwise.
+            validate: whether a fit validates too, for at most that many batches.
+        """
+        return trial(self, steps, validate)
 
     # ---- events --------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs import Callback, Checkpoint, Logger
@@ -160,6 +162,18 @@ class Wiring:
             one.__dict__["_pl_module"] = trainer.lightning_module
         order = ["datamodule", *(bus.name_of(one) or "" for one in wanted), "lightning_module", "torchbus"]
         bus.arrange(order)
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Inside, there are no callbacks, loggers and other plugins; what is on the bus by itself stays there."""
+        plugins = self.callbacks, self.others, self.loggers
+        self.callbacks, self.others, self.loggers = [], [], []
+        self.synchronise()
+        try:
+            yield
+        finally:
+            self.callbacks, self.others, self.loggers = plugins
+            self.synchronise()
 
     def _foreign(self) -> set[str]:
         """Plugins that somebody registered on the bus directly."""

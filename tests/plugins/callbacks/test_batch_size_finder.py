@@ -255,3 +255,40 @@ def test_a_missing_attribute_is_refused(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(MisconfigurationException, match=f"`{next(iter(settings))}`"):
         finder(**settings)
+
+
+class Several(TrainOnly):
+    """The same with loaders in a dictionary."""
+
+    def train_dataloader(self) -> Any:
+        return {"one": super().train_dataloader(), "other": super().train_dataloader()}
+
+    def loss(self, batch: Any) -> Any:
+        return super().loss(batch["one"])
+
+
+class Samples(torch.utils.data.IterableDataset[Any]):
+    """40 samples without a length."""
+
+    def __iter__(self) -> Any:
+        return iter([(torch.ones(2),)] * 40)
+
+
+class Streaming(TrainOnly):
+    """The same with a stream."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(Samples(), batch_size=self.batch_size)
+
+
+@pytest.mark.parametrize("kind", [Several, Streaming])
+def test_sizes_grow_with_several_loaders_and_with_a_stream(tmp_path: Path, kind: type[Net]) -> None:
+    finder = BatchSizeFinder()
+    trainer_with(tmp_path, finder).fit(kind(memory=10))
+    assert finder.optimal_batch_size == 8
+
+
+def test_before_the_search_the_optimum_is_the_first_size_to_try() -> None:
+    finder = BatchSizeFinder(init_val=16)
+    assert finder.optimal_batch_size == 16
+    assert finder.state_dict() == {}

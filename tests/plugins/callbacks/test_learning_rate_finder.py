@@ -239,7 +239,7 @@ def test_a_fast_dev_run_searches_nothing(tmp_path: Path) -> None:
 
 
 def test_a_module_without_the_attribute_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MisconfigurationException, match="have `rate`, which is to be set"):
+    with pytest.raises(AttributeError, match="have `rate`, which is to be set"):
         fit(tmp_path, [finder(attr_name="rate")])
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["find_name", "get_value", "set_value"]
 
 
+class AttributeMissing(MisconfigurationException, AttributeError):
+    """There is no attribute of that name to set. An ``AttributeError`` too, which Lightning raises for a learning rate."""
+
+
 def _places(trainer: Trainer) -> list[Any]:
     """Where to look, the most particular place first."""
     owners = [one for one in (trainer.lightning_module, trainer.datamodule) if one is not None]
@@ -27,13 +31,13 @@ def find_name(trainer: Trainer, names: tuple[str, ...], plugin: str) -> str:
     """The first of ``names`` that the module, the datamodule or their hyperparameters have.
 
     Raises:
-        MisconfigurationException: they have none of them.
+        AttributeMissing: they have none of them.
     """
     for name in names:
         if any(_has(place, name) for place in _places(trainer)):
             return name
     listed = " or ".join(f"`{name}`" for name in names)
-    raise MisconfigurationException(
+    raise AttributeMissing(
         f"{plugin}: neither {type(trainer.lightning_module).__name__} nor its datamodule nor the hyperparameters of either"
         f" have {listed}, which is to be set. To fix: keep the value there (self.{names[0]} = ...), and use it from there."
     )

@@ -7,16 +7,17 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
+from torch.utils._pytree import tree_leaves
 from torchbus_hookspecs import Callback, MisconfigurationException, hookimpl
 from torchbus_hookspecs.settings import validated
 
 from ._attributes import find_name, get_value, set_value
 from ._memory import free_memory, is_out_of_memory
 from ._sizes import Mode, SizeSearch
-from ._trial import fit_loop, trial
 
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
+    from torchbus._trial import Trial
 
 __all__ = ["BatchSizeFinder"]
 
@@ -33,7 +34,7 @@ class BatchSizeFinder(Callback):
     as they were. A run that resumes from a checkpoint keeps the size that was found.
 
     Attributes:
-        optimal_batch_size: what was found; ``None`` before.
+        optimal_batch_size: what was found; before, the first size to try.
 
     Raises:
         MisconfigurationException: a setting is wrong, there is no such attribute, or the loader does not follow it.
@@ -73,7 +74,8 @@ class BatchSizeFinder(Callback):
         self.batch_arg_name = batch_arg_name
         self.margin = margin
         self.max_val = max_val
-        self.optimal_batch_size: int | None = None
+        self.optimal_batch_size = init_val
+        self._is_found = False
         self._is_resumed = False
         self._watch: _LoaderWatch | None = None
 
@@ -105,7 +107,7 @@ class BatchSizeFinder(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Search, unless the run resumes one that has."""
-        if self._is_resumed and self.optimal_batch_size is not None:
+        if self._is_resumed and self._is_found:
             set_value(trainer, self.batch_arg_name, self.optimal_batch_size)
         else:
             self.scale_batch_size(trainer, pl_module)
@@ -137,25 +139,25 @@ class BatchSizeFinder(Callback):
         before = get_value(trainer, self.batch_arg_name)
         search = SizeSearch(self.mode, self.init_val, self.max_trials, self.max_val)
         try:
-            with trial(trainer):
+            with trainer.trial(self.steps_per_trial) as trial:
                 while search.size is not None:
-                    search.tell(self._fits(trainer, search))
+                    search.tell(self._fits(trainer, trial, search))
         except BaseException:
             set_value(trainer, self.batch_arg_name, before)
             raise
         assert search.best is not None  # a size of 1 that does not fit is raised
         found = max(1, int(search.best * (1 - self.margin))) if self.mode == "binsearch" else search.best
         set_value(trainer, self.batch_arg_name, found)
-        self.optimal_batch_size = found
+        self.optimal_batch_size, self._is_found = found, True
         if trainer.state.fn == "fit" and trainer.train_dataloader is not None:
             # the loader was asked for before, such as by estimated_stepping_batches, and must be again
             loop = trainer.fit_loop
             loop.begin_entry(loop.given, loop.validation.given)
         _log.info("`%s` is %d, the largest that was found to fit", self.batch_arg_name, found)
 
-    def _fits(self, trainer: Trainer, search: SizeSearch) -> bool:
+    def _fits(self, trainer: Trainer, trial: Trial, search: SizeSearch) -> bool:
         try:
-            self._try(trainer, search)
+            self._try(trainer, trial, search)
         except Exception as error:
             if not is_out_of_memory(error) or search.size == 1:
                 raise
@@ -168,30 +170,15 @@ class BatchSizeFinder(Callback):
         free_memory()
         return False
 
-    def _try(self, trainer: Trainer, search: SizeSearch) -> None:
+    def _try(self, trainer: Trainer, trial: Trial, search: SizeSearch) -> None:
         assert search.size is not None  # the caller looked
         set_value(trainer, self.batch_arg_name, search.size)
-        loop, stage = self._make_loop(trainer), str(trainer.state.fn.value if trainer.state.fn else "")
-        loop.setup_data()
-        search.limit(_dataset_size(loop.loader) or search.size)
-        self._check_loader(loop.loader, search.size)
-        setattr(trainer, _LOOPS[stage], loop)
-        trainer.should_stop = False
-        trainer.max_steps = self.steps_per_trial
-        trainer.limit_val_batches = self.steps_per_trial if trainer.limit_val_batches else 0
-        loop.run()
-
-    def _make_loop(self, trainer: Trainer) -> Any:
-        if trainer.state.fn == "fit":
-            return fit_loop(trainer)
-        if trainer.state.fn == "predict":
-            trainer.limit_predict_batches = self.steps_per_trial
-            return type(trainer.predict_loop)(trainer)
-        trainer.limit_val_batches = trainer.limit_test_batches = self.steps_per_trial
-        stage = "validation" if trainer.state.fn == "validate" else "test"
-        loop = type(trainer.validate_loop)(trainer, stage)  # type: ignore[arg-type]  # one of the two
-        loop.inference_mode = trainer.inference_mode
-        return loop
+        loader = trial.load()
+        samples = _dataset_size(loader)
+        if samples is not None:
+            search.limit(samples)
+        self._check_loader(loader, search.size)
+        trial.run()
 
     def _check_loader(self, loader: Any, size: int) -> None:
         found = getattr(loader, "batch_size", None)
@@ -205,12 +192,12 @@ class BatchSizeFinder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The size that was found: a loader's position counts batches of it."""
-        return {} if self.optimal_batch_size is None else {"optimal_batch_size": self.optimal_batch_size}
+        return {"optimal_batch_size": self.optimal_batch_size} if self._is_found else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the size that was found."""
         self.optimal_batch_size = state_dict["optimal_batch_size"]
-        self._is_resumed = True
+        self._is_found = self._is_resumed = True
 
 
 class _LoaderWatch:
@@ -246,8 +233,10 @@ class _LoaderWatch:
 
 
 def _dataset_size(loader: Any) -> int | None:
-    """How many samples there are; ``None`` if that is not known."""
+    """How many samples there are, in the largest of several loaders; ``None`` if that is not known."""
     try:
-        return len(loader.dataset)
-    except (AttributeError, TypeError):  # several loaders, or a stream
+        return max(
+            (len(one.dataset) for one in getattr(loader, "flattened", None) or tree_leaves(loader)), default=None
+        )
+    except (AttributeError, TypeError):  # a stream
         return None

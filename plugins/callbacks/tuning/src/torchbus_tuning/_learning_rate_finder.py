@@ -14,7 +14,6 @@ from torchbus_hookspecs.settings import validated
 
 from ._attributes import find_name, get_value, set_value
 from ._rate_search import Mode, RateSearch
-from ._trial import fit_loop, trial
 
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
@@ -117,14 +116,11 @@ class LearningRateFinder(Callback):
                     trainer.should_stop = True
                 window.clear()
 
-        with trial(trainer):
-            trainer.max_steps = self.num_training_steps
-            trainer.limit_val_batches = 0
-            trainer.fit_loop = fit_loop(trainer)
+        with trainer.trial(self.num_training_steps, validate=False) as trial:
             starts = trainer.bus.subscribe(TrainBatchStart, set_rate)
             ends = trainer.bus.subscribe(TrainBatchEnd, note_loss)
             try:
-                trainer.fit_loop.run()
+                trial.run()
             finally:
                 starts.cancel()
                 ends.cancel()

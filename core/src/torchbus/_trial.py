@@ -1,4 +1,4 @@
-"""A trial: inside, a trainer may train or evaluate for a few steps, unheard by plugins; afterwards all is as it was."""
+"""A trial: inside, the run under way may be tried for a few steps, unheard by plugins; afterwards all is as it was."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from torchbus import LightningModule, Trainer
+from ._loops.evaluation import EvaluationLoop
+from ._loops.fit import FitLoop
+from ._loops.prediction import PredictionLoop
+from ._state import TrainerFn
 
-__all__ = ["fit_loop", "trial"]
+if TYPE_CHECKING:
+    from ._module import LightningModule
+    from ._trainer import Trainer
+
+__all__ = ["Trial", "trial"]
 
 _SETTINGS = (
     "max_steps", "min_steps", "max_epochs", "min_epochs", "val_check_interval", "check_val_every_n_epoch",
@@ -25,31 +31,76 @@ _SETTINGS = (
 """What a trial may set on a trainer."""
 
 
+class Trial:
+    """Tries the run under way, which may be a fit, a validation, a test or a prediction, as often as is wanted.
+
+    with trainer.trial(steps=3) as trial:
+        loader = trial.load()
+        trial.run()
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._given = {"fit": trainer.fit_loop.given, "validation": trainer.fit_loop.validation.given}
+        self._loop: FitLoop | EvaluationLoop | PredictionLoop | None = None
+
+    def load(self) -> Any:
+        """Ask for the loader anew, and begin at its first batch with the next ``run``. Returns it, as it was given."""
+        self._loop = self._new_loop()
+        self._loop.setup_data()
+        return self._loop.loader
+
+    def run(self) -> None:
+        """Run the steps, from the first batch on; ``trainer.should_stop`` ends a fit early."""
+        trainer = self._trainer
+        trainer.should_stop = False
+        loop, self._loop = self._loop or self._new_loop(), None
+        name = {"fit": "fit_loop", "validate": "validate_loop", "test": "test_loop", "predict": "predict_loop"}
+        setattr(trainer, name[str(trainer.state.fn)], loop)
+        loop.run()
+
+    def _new_loop(self) -> FitLoop | EvaluationLoop | PredictionLoop:
+        trainer, fn = self._trainer, self._trainer.state.fn
+        if fn == TrainerFn.FITTING:
+            fit = FitLoop(trainer)
+            fit.begin_entry(self._given["fit"], self._given["validation"])
+            return fit
+        if fn == TrainerFn.PREDICTING:
+            prediction = PredictionLoop(trainer)
+            prediction.given, prediction.inference_mode = trainer.predict_loop.given, trainer.inference_mode
+            return prediction
+        original = trainer.validate_loop if fn == TrainerFn.VALIDATING else trainer.test_loop
+        evaluation = EvaluationLoop(trainer, original.stage)
+        evaluation.given, evaluation.inference_mode = original.given, trainer.inference_mode
+        return evaluation
+
+
 @contextmanager
-def trial(trainer: Trainer) -> Iterator[None]:
-    """Inside, the trainer has no callbacks, loggers, schedulers and limits, and metrics of its own.
+def trial(trainer: Trainer, steps: int, validate: bool) -> Iterator[Trial]:
+    """Inside, the trainer has no plugins and schedulers, limits for a few steps, and metrics of its own.
 
     Afterwards trainer, weights, optimizers, modes and random generators are as they were. Nothing is written to disk.
     """
     module = trainer.lightning_module
     settings = {name: getattr(trainer, name) for name in _SETTINGS}
-    stage, plugins = trainer.state.stage, (trainer.callbacks, trainer.loggers, trainer.wiring.others)
+    stage = trainer.state.stage
     modes = [(one, one.training) for one in module.modules()]
     tensors = _copy_tensors(module)
     optimizers = [copy.deepcopy(one.state_dict()) for one in trainer.optimizers]
     precision = copy.deepcopy(trainer.precision_plugin.state_dict())
-    trainer.max_steps, trainer.min_steps, trainer.max_epochs, trainer.min_epochs = -1, None, -1, None
+    trainer.max_steps, trainer.min_steps, trainer.max_epochs, trainer.min_epochs = steps, None, -1, None
+    trainer.limit_test_batches = trainer.limit_predict_batches = steps
+    is_fit = trainer.state.fn == TrainerFn.FITTING
+    trainer.limit_val_batches = 0 if is_fit and not (validate and trainer.limit_val_batches) else steps
     trainer.val_check_interval, trainer.check_val_every_n_epoch = 1.0, 1
-    trainer.should_stop = False
     # the process may be asked to go: the trial ends, and the real loop saves, at a moment that can be resumed
     vars(trainer)["when_preempted"] = lambda: setattr(trainer, "should_stop", True)
     trainer.lr_scheduler_configs = []
     trainer.metrics = type(trainer.metrics)(trainer.bus.scope)
     trainer.metrics.synchronise = settings["metrics"].synchronise
-    _set_plugins(trainer, [], [], [])
     try:
-        with _generators_kept(module.device):
-            yield
+        with trainer.wiring.muted(), _generators_kept(module.device):
+            yield Trial(trainer)
     finally:
         del vars(trainer)["when_preempted"]
         for name, value in settings.items():
@@ -62,21 +113,6 @@ def trial(trainer: Trainer) -> Iterator[None]:
         trainer.precision_plugin.load_state_dict(precision)
         for one, training in modes:
             one.training = training
-        _set_plugins(trainer, *plugins)
-
-
-def fit_loop(trainer: Trainer) -> Any:
-    """Another fit loop over the same loaders, at its first step."""
-    original = trainer.fit_loop
-    loop = type(original)(trainer)
-    loop.begin_entry(original.given, original.validation.given)
-    return loop
-
-
-def _set_plugins(trainer: Trainer, callbacks: list[Any], loggers: list[Any], others: list[Any]) -> None:
-    trainer.wiring.others = others
-    trainer.loggers = loggers
-    trainer.callbacks = callbacks
 
 
 def _copy_tensors(module: LightningModule) -> dict[str, Tensor]:
