@@ -2,6 +2,7 @@
 
     TorchbusError
     ├── MisconfigurationException        a setting, an argument or a class that cannot work
+    │   ├── SettingsError                values of settings are wrong; a ValueError too
     │   ├── PluginValidationError        a plugin's hooks do not fit the contract
     │   ├── PluginNotFoundError          nobody offers a plugin of that name
     │   ├── PluginConflictError          several distributions offer it, or one instance name is used twice

@@ -2,8 +2,9 @@
 
     TorchbusError
     └── MisconfigurationException      a setting, an argument or a class that cannot work, found before it does harm
+        └── SettingsError              values of settings are wrong; a ValueError too
 
-``torchbus`` adds its own below these two; the whole tree is drawn there.
+``torchbus`` adds its own below these; the whole tree is drawn there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["Fault", "MisconfigurationException", "TorchbusError", "did_you_mean"]
+__all__ = ["Fault", "MisconfigurationException", "SettingsError", "TorchbusError", "did_you_mean"]
 
 
 class TorchbusError(Exception):
@@ -52,6 +53,10 @@ class MisconfigurationException(TorchbusError):
         super().__init__(message)
         self.plugin = plugin
         self.faults = tuple(faults)
+
+
+class SettingsError(MisconfigurationException, ValueError):
+    """Values of settings are wrong. A ``ValueError`` too: for some of them that is what Lightning raises, and users catch."""
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
