@@ -42,6 +42,23 @@ def test_rates_are_callback_metrics_so_that_a_checkpoint_can_be_named_by_them(tm
     }
 
 
+def test_the_newest_momentum_and_weight_decay_have_the_names_under_which_they_are_logged(tmp_path: Path) -> None:
+    def optimize(module: Any) -> Any:
+        return SGD(module.parameters(), lr=0.1, momentum=0.5, weight_decay=0.25)
+
+    monitor = LearningRateMonitor(log_momentum=True)
+    trainer(tmp_path, monitor, logger=Remembering()).fit(Line(optimize), loader())
+    assert monitor.last_momentum_values == {"lr-SGD-momentum": 0.5}
+    assert monitor.last_weight_decay_values == {"lr-SGD-weight_decay": None}
+
+
+def test_without_an_optimizer_there_is_no_rate(tmp_path: Path) -> None:
+    monitor = LearningRateMonitor()
+    with pytest.warns(UserWarning, match="returned None"):
+        trainer(tmp_path, monitor, logger=Remembering()).fit(Line(lambda module: None), loader())
+    assert monitor.lrs == {}
+
+
 def test_it_is_enabled_by_name(tmp_path: Path) -> None:
     logger = Remembering()
     run = trainer(tmp_path, logger=logger, plugins={"learning_rate_monitor": {"logging_interval": "epoch"}})
@@ -55,7 +72,7 @@ def test_a_step_is_logged_once_while_gradients_accumulate(tmp_path: Path) -> Non
     assert len(monitor.lrs["lr-SGD"]) == 2
 
 
-def test_two_schedulers_of_one_optimizer_share_its_name(tmp_path: Path) -> None:
+def test_each_of_two_schedulers_of_one_optimizer_has_its_moments_and_a_name_of_its_own(tmp_path: Path) -> None:
     class Both(Line):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             loss = self.loss(batch)
@@ -70,8 +87,7 @@ def test_two_schedulers_of_one_optimizer_share_its_name(tmp_path: Path) -> None:
 
     monitor = LearningRateMonitor()
     trainer(tmp_path, monitor, logger=Remembering()).fit(Both(), loader())
-    assert list(monitor.lrs) == ["lr-SGD"]
-    assert len(monitor.lrs["lr-SGD"]) == 5
+    assert {name: len(rates) for name, rates in monitor.lrs.items()} == {"lr-SGD": 4, "lr-SGD-1": 1}
 
 
 def test_a_group_that_comes_while_training_is_found(tmp_path: Path) -> None:

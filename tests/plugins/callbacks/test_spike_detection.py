@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ def test_a_spike_in_the_warm_up_is_passed_over() -> None:
 
 
 def test_what_is_not_finite_is_a_spike_unless_it_may_be() -> None:
-    assert judged([NAN, 1]) == [True, False]
+    assert judged([1, NAN, 1]) == [False, True, False]
     assert judged([1, NAN, 1], finite_only=False) == [False, False, False]
+    assert judged([1, math.inf, -math.inf], finite_only=False) == [False, True, False]
+    assert judged([NAN, 1, NAN], warmup=2) == [False, False, True]
 
 
 def test_training_ends_and_the_suspects_are_written_down(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def test_minimums_are_met_all_the_same(tmp_path: Path) -> None:
     assert run.current_epoch == 2
 
 
+def test_a_stage_that_there_is_not_has_no_time() -> None:
+    with pytest.raises(ValueError, match="no stage; the stages are train, sanity_check, validate, test, predict"):
+        Timer().time_elapsed("trian")
+
+
 def test_each_stage_has_its_times(tmp_path: Path) -> None:
     timer = Timer("1h")
     assert timer.start_time() is None and timer.time_elapsed() == 0 and timer.time_remaining() == 3600

@@ -30,14 +30,13 @@ class LearningRateMonitor(Callback):
 
     Attributes:
         lrs: the rates logged in this fit, by name, oldest first.
-        last_momentum_values: the newest momentum, by name.
-        last_weight_decay_values: the newest weight decay, by name.
+        last_momentum_values: the newest momentum, as ``lr-SGD-momentum``; ``None`` where it is not logged.
+        last_weight_decay_values: the newest weight decay, as ``lr-SGD-weight_decay``; ``None`` where it is not logged.
 
     Raises:
         MisconfigurationException: a setting is wrong, there is no logger, or parameter groups are named alike.
 
-    Source: Lightning ``LearningRateMonitor``. In contrast to it, two schedulers of one optimizer share one name, and
-    while gradients accumulate a step is logged once.
+    Source: Lightning ``LearningRateMonitor``. In contrast to it, a step is logged once while gradients accumulate.
     """
 
     def __init__(
@@ -57,8 +56,8 @@ class LearningRateMonitor(Callback):
         self.log_momentum = log_momentum
         self.log_weight_decay = log_weight_decay
         self.lrs: dict[str, list[float]] = {}
-        self.last_momentum_values: dict[str, float] = {}
-        self.last_weight_decay_values: dict[str, float] = {}
+        self.last_momentum_values: dict[str, float | None] = {}
+        self.last_weight_decay_values: dict[str, float | None] = {}
         self._sources: list[Source] = []
         self._last_step = -1
 
@@ -68,10 +67,10 @@ class LearningRateMonitor(Callback):
         """Find and name what will be logged."""
         require_listener(type(self).__name__, trainer)
         self._last_step = -1
-        self.last_momentum_values, self.last_weight_decay_values = {}, {}
-        self.lrs = {}
         self._sources = sources(trainer.optimizers, trainer.lr_scheduler_configs)
         self.lrs = {name: [] for source in self._sources for name, _ in source.groups()}
+        self.last_momentum_values = dict.fromkeys(f"{name}-momentum" for name in self.lrs)
+        self.last_weight_decay_values = dict.fromkeys(f"{name}-weight_decay" for name in self.lrs)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log what changes per step, if this step is logged."""
@@ -99,15 +98,14 @@ class LearningRateMonitor(Callback):
 
     def _read(self, source: Source, record: dict[str, float]) -> None:
         for name, group in source.groups():
-            if "lr" not in group:
-                continue
             record[name] = float(group["lr"])
             self._history(source, name).append(record[name])
             if self.log_momentum:
-                record[f"{name}-momentum"] = self.last_momentum_values[name] = momentum_of(group)
+                key = f"{name}-momentum"
+                record[key] = self.last_momentum_values[key] = momentum_of(group)
             if self.log_weight_decay:
-                decay = float(group.get("weight_decay", 0.0))
-                record[f"{name}-weight_decay"] = self.last_weight_decay_values[name] = decay
+                key = f"{name}-weight_decay"
+                record[key] = self.last_weight_decay_values[key] = float(group.get("weight_decay", 0.0))
 
     def _history(self, source: Source, name: str) -> list[float]:
         """The rates so far. A group that was alone until another came goes on under its new name."""

@@ -35,7 +35,8 @@ class Source:
     """Where rates come from: an optimizer under one name.
 
     Attributes:
-        name: ``lr-SGD``, ``lr-SGD-1`` for the second one of a kind, or what the scheduler is called.
+        name: ``lr-SGD``, ``lr-SGD-1`` for the second one of a kind (or of the same, when it has two schedulers), or what
+            the scheduler is called.
         optimizer: the optimizer.
         intervals: when its rates may change: ``"step"``, ``"epoch"`` or both.
     """
@@ -49,7 +50,8 @@ class Source:
         groups = self.optimizer.param_groups
         for number, group in enumerate(groups, 1):
             own = group.get("name") or (f"pg{number}" if len(groups) > 1 else "")
-            yield f"{self.name}/{own}" if own else self.name, group
+            if "lr" in group:  # not where there is no optimizer at all
+                yield f"{self.name}/{own}" if own else self.name, group
 
 
 def sources(optimizers: Sequence[Optimizer], configs: Sequence[Schedule]) -> list[Source]:
@@ -68,12 +70,7 @@ def sources(optimizers: Sequence[Optimizer], configs: Sequence[Schedule]) -> lis
 
     for config in configs:
         optimizer = config.scheduler.optimizer
-        twin = next((one for one in found if one.optimizer is optimizer), None)
-        if twin is not None and config.name in (None, twin.name):
-            # a warm-up and a plateau scheduler, say: they drive the same rates, which have one name
-            twin.intervals |= {config.interval}
-        else:
-            found.append(Source(config.name or numbered(optimizer), optimizer, frozenset({config.interval})))
+        found.append(Source(config.name or numbered(optimizer), optimizer, frozenset({config.interval})))
     scheduled = {id(one.optimizer) for one in found}
     found += [Source(numbered(one), one) for one in optimizers if id(one) not in scheduled]
     for source in found:

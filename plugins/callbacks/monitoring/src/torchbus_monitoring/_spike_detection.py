@@ -77,6 +77,10 @@ class SpikeDetection(Callback):
         path = Path.cwd() if exclude_batches_path is None else Path(exclude_batches_path)
         self.exclude_batches_path = str(path if path.suffix == ".json" else path / FILE_NAME)
         self.bad_batches: list[int] = []
+        self.mode: Mode = mode
+        self.warmup = warmup
+        self.atol, self.rtol = atol, rtol
+        self.finite_only = finite_only
         self._watch = SpikeWatch(mode, window, warmup, atol, rtol, finite_only)
 
     def on_train_batch_end(

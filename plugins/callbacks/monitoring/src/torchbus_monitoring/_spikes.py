@@ -21,7 +21,7 @@ class SpikeWatch:
         warmup: losses at the beginning that are not judged.
         atol: how far from the mean it must be, or ``None``.
         rtol: the same as a multiple of the mean's size, or ``None``. With both, both must be exceeded.
-        finite_only: whether NaN and infinity are spikes; if not, they are passed over.
+        finite_only: whether NaN and infinity are spikes; if not, NaN is passed over, and infinity is as far as it is.
     """
 
     def __init__(
@@ -35,18 +35,22 @@ class SpikeWatch:
         self.recent: deque[float] = deque(maxlen=window)
 
     def is_spike(self, loss: float) -> bool:
-        """Judge a loss. One that is no spike becomes part of the mean."""
+        """Judge a loss. One that is no spike becomes part of the mean, if it is finite."""
         self.seen += 1
-        if not math.isfinite(loss):
-            return self.finite_only
-        if self.seen > self.warmup and self.recent and self._is_far(loss, math.fsum(self.recent) / len(self.recent)):
+        if self.seen > self.warmup and self._stands_out(loss):
             return True
-        self.recent.append(loss)
+        if math.isfinite(loss):
+            self.recent.append(loss)
         return False
+
+    def _stands_out(self, loss: float) -> bool:
+        if self.finite_only and not math.isfinite(loss):
+            return True
+        return bool(self.recent) and self._is_far(loss, math.fsum(self.recent) / len(self.recent))
 
     def _is_far(self, loss: float, mean: float) -> bool:
         worse_by = loss - mean if self.mode == "min" else mean - loss
-        if worse_by <= 0:
+        if not worse_by > 0:  # NaN is neither
             return False
         return (self.atol is None or worse_by >= self.atol) and (self.rtol is None or worse_by >= self.rtol * abs(mean))
 

@@ -18,6 +18,9 @@ __all__ = ["Timer"]
 
 Interval = Literal["step", "epoch"]
 
+_STAGES = ("train", "sanity_check", "validate", "test", "predict")
+"""The trainer's; of these, the sanity check and prediction are not timed."""
+
 _log = logging.getLogger("torchbus.timer")
 
 
@@ -30,6 +33,7 @@ class Timer(Callback):
 
     Raises:
         MisconfigurationException: a setting is wrong.
+        ValueError: the time of a stage is asked for that there is not.
 
     Source: Lightning ``Timer``. In contrast to it, a resumed run knows all stages' times, not only that of training.
     """
@@ -145,4 +149,7 @@ class Timer(Callback):
 
 
 def _key(stage: str) -> str:
-    return {"fit": "train", "validation": "validate"}.get(stage, str(stage))
+    key = {"fit": "train", "validation": "validate"}.get(stage, str(stage))
+    if key not in _STAGES:
+        raise ValueError(f"Timer: {stage!r} is no stage; the stages are {', '.join(_STAGES)}.")
+    return key
