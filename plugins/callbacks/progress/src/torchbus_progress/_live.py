@@ -103,16 +103,16 @@ class LiveDisplay:
         self, console: Console, columns: list[ProgressColumn], theme: RichProgressBarTheme, every: int, leave: bool
     ) -> None:
         # no thread: it would draw while the loop works, and a loader's worker forked meanwhile would inherit its lock
-        self._rows = _Rows(*columns, console=console, auto_refresh=False, expand=True)
+        self.rows = _Rows(*columns, console=console, auto_refresh=False, expand=True)
         self._theme = theme
         self._every = every
         self._leave = leave
         self._ids: dict[Row, TaskID] = {}
-        self._rows.start()
+        self.rows.start()
 
     def is_due(self, done: int) -> bool:
         """Whether the pause since the last drawing is over, and the number of batches is right or another pause is over."""
-        late = monotonic() - self._rows.due
+        late = monotonic() - self.rows.due
         return late >= 0 and (done % self._every == 0 or late >= SHORTEST_PAUSE_S)
 
     def epoch_title(self, epoch: int, num_epochs: int | None) -> str:
@@ -122,39 +122,39 @@ class LiveDisplay:
     def begin(self, row: Row, title: str, total: float | None) -> None:
         """Add the row below the others."""
         self.drop(row)
-        self._ids[row] = self._rows.add_task(title, total=total)
+        self._ids[row] = self.rows.add_task(title, total=total)
 
     def draw(self, done: dict[Row, int], figures: Mapping[str, str]) -> None:
         """Draw all rows."""
         self._update(done, figures)
-        self._rows.redraw()
+        self.rows.redraw()
 
     def end(self, row: Row, done: int, figures: Mapping[str, str]) -> None:
         """Leave the row as it is until it begins anew; with ``leave``, put it above the live rows for good."""
         self._update({row: done}, figures)
         if self._leave:
-            complete = list(self._rows.get_renderables())
+            complete = list(self.rows.get_renderables())
             self.drop(row)
-            self._rows.redraw()
-            self._rows.console.print(*complete)
+            self.rows.redraw()
+            self.rows.console.print(*complete)
         else:
-            self._rows.refresh()
+            self.rows.refresh()
 
     def drop(self, row: Row) -> None:
         """Remove the row."""
         if row in self._ids:
-            self._rows.remove_task(self._ids.pop(row))
+            self.rows.remove_task(self._ids.pop(row))
 
     def close(self) -> None:
         """Draw a last time and give the terminal back."""
-        self._rows.stop()
+        self.rows.stop()
 
     def task(self, row: Row) -> Task | None:
         """The task of a row that is shown."""
-        return next((task for task in self._rows.tasks if task.id == self._ids.get(row)), None)
+        return next((task for task in self.rows.tasks if task.id == self._ids.get(row)), None)
 
     def _update(self, done: dict[Row, int], figures: Mapping[str, str]) -> None:
         for row, batches in done.items():
-            self._rows.update(self._ids[row], completed=batches)
+            self.rows.update(self._ids[row], completed=batches)
         metrics = self._theme.metrics_text_delimiter.join(f"{name} {value}" for name, value in figures.items())
-        self._rows.metrics = Text(metrics, style=self._theme.metrics)
+        self.rows.metrics = Text(metrics, style=self._theme.metrics)

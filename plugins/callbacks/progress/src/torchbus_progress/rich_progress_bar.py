@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 from rich.console import Console
-from rich.progress import ProgressColumn, Task
+from rich.progress import Progress, ProgressColumn, Task
 from torchbus_hookspecs import ProgressBar, hookimpl, validated
 
 from ._display import Display, Row
@@ -63,6 +63,16 @@ class RichProgressBar(ProgressBar):
     def refresh_rate(self) -> float:
         """Batches between two refreshes."""
         return self._refresh_rate
+
+    @property
+    def theme(self) -> RichProgressBarTheme:
+        """The styles and formats of its parts."""
+        return self._theme
+
+    @property
+    def progress(self) -> Progress | None:
+        """Rich's own object with the rows, while they are shown live: for tasks and text beside them."""
+        return self._display.rows if isinstance(self._display, LiveDisplay) else None
 
     @property
     def is_enabled(self) -> bool:

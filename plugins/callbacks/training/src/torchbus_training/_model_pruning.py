@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -127,15 +128,14 @@ class ModelPruning(Callback):
                 raise _refusal("`ln_structured` needs `pruning_norm`, such as 1 or 2.")
             method, one = METHODS[name]
             options = {} if name not in STRUCTURED else {"dim": dim, "n": norm} if norm is not None else {"dim": dim}
-            return method, lambda module, parameter, amount: one(module, parameter, amount=amount, **options)
+            return method, partial(one, **options)
         if not (isinstance(pruning_fn, type) and issubclass(pruning_fn, prune.BasePruningMethod)):
             raise _refusal(f"`pruning_fn` is {pruning_fn!r}; it must be a name or a subclass of BasePruningMethod.")
         if self._use_global_unstructured and getattr(pruning_fn, "PRUNING_TYPE", None) != "unstructured":
             raise _refusal(
                 f"{pruning_fn.__name__} is not of the type `unstructured`: set `use_global_unstructured=False`."
             )
-        apply: Callable[..., nn.Module] = pruning_fn.apply
-        return pruning_fn, lambda module, parameter, amount: apply(module, parameter, amount=amount)
+        return pruning_fn, pruning_fn.apply
 
     # ---- for subclasses ----------------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class ModelPruning(Callback):
             prune.global_unstructured(list(self._places), pruning_method=self._method, amount=amount)
         else:
             for module, name in self._places:
-                self._prune_one(module, name, amount)
+                self._prune_one(module, name, amount=amount)
         if self._verbose:
             self._tell(amount)
 
