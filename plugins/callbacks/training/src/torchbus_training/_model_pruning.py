@@ -36,6 +36,10 @@ class ModelPruning(Callback):
     An amount below 1 is the share of what is still there, a whole number a count. After the last epoch the masks are
     multiplied into the weights, and the module has its own parameters again.
 
+    Attributes:
+        pruning_fn: the class that prunes all parameters at once, or the function that prunes one.
+        amount: how much to prune at each time.
+
     Raises:
         MisconfigurationException: settings are wrong or contradict each other, or there is nothing to prune.
 
@@ -96,6 +100,7 @@ class ModelPruning(Callback):
         super().__init__()
         self._use_global_unstructured = use_global_unstructured
         self._method, self._prune_one = self._read_method(pruning_fn, pruning_dim, pruning_norm)
+        self.pruning_fn: Callable[..., Any] = self._method if use_global_unstructured else self._prune_one
         self._parameters_to_prune: Sequence[Place] = parameters_to_prune
         self._parameter_names = parameter_names or list(self.PARAMETER_NAMES)
         self.amount = amount

@@ -26,8 +26,8 @@ def collect_places(root: nn.Module, given: Sequence[Place], names: Sequence[str]
         return given
     found = [
         (module, name)
+        for name in names  # in this order, which is Lightning's: random methods draw in it
         for module in root.modules()
-        for name in names
         # a pruned one has its parameter under another name, and its value in the place
         if isinstance(getattr(module, name, None), Parameter) or hasattr(module, f"{name}_mask")
     ]
