@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import loggers as loggers
     from . import strategies as strategies
+    from . import tuner as tuner
     from . import utilities as utilities
     from ._bus import Bus as Bus
     from ._data.combined import CombinedLoader as CombinedLoader
@@ -49,7 +50,7 @@ _HOMES = {
     "hookimpl": "torchbus_hookspecs",
     "seed_everything": "._rng",
 }
-_ROOMS = ("accelerators", "callbacks", "loggers", "strategies", "utilities")
+_ROOMS = ("accelerators", "callbacks", "loggers", "strategies", "tuner", "utilities")
 
 __all__ = [
     "Bus",
@@ -67,6 +68,7 @@ __all__ = [
     "loggers",
     "seed_everything",
     "strategies",
+    "tuner",
     "utilities",
 ]
 

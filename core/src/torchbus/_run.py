@@ -6,12 +6,12 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
-from torchbus_hookspecs import events
+from torchbus_hookspecs import EndRun, events
 
 from ._adapters import overridden_methods
 from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
@@ -121,6 +121,9 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
         body: what runs in between.
         ckpt_path: the checkpoint to start from, as the user gave it.
         weights_only: whether only plain values may be unpickled from it.
+
+    Returns:
+        What ``body`` returned; ``None`` if a plugin ended the run with ``EndRun``.
     """
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
@@ -137,26 +140,28 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     checkpoint = restore_before_setup(trainer, trainer.ckpt_path, weights_only) if trainer.ckpt_path else None
     trainer.precision_plugin.convert_module(module)
     trainer.model = trainer.strategy.setup_model(module)
-    if is_fit:
-        set_up_optimizers(trainer)
-        bus.emitter(events.FitStart)(trainer, module)
-    _tell_loggers(trainer)
-    if checkpoint is not None and is_fit:
-        restore_training(trainer, checkpoint)
-    del checkpoint
+    result: Any = None
+    with suppress(EndRun):
+        if is_fit:
+            set_up_optimizers(trainer)
+            bus.emitter(events.FitStart)(trainer, module)
+        _tell_loggers(trainer)
+        if checkpoint is not None and is_fit:
+            restore_training(trainer, checkpoint)
+        checkpoint = None
 
-    with _sigterm_noticed(trainer), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
-        result = body()
+        with _sigterm_noticed(trainer), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+            result = body()
 
-    if is_fit:
-        bus.emitter(events.FitEnd)(trainer, module)
+        if is_fit:
+            bus.emitter(events.FitEnd)(trainer, module)
     bus.emitter(events.Teardown)(trainer, module, stage)
     bus.emitter(events.Finalize)("success")
     trainer.strategy.teardown()
     state.status, state.stage = TrainerStatus.FINISHED, None
     trainer.wiring.detach()
     trainer.report_faults()
-    return result
+    return cast("T", result)
 
 
 def fit_body(trainer: Trainer) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .accelerator import Accelerator
 from .callback import Callback, Checkpoint, FailurePolicy
-from .errors import MisconfigurationException, TorchbusError
+from .errors import EndRun, MisconfigurationException, TorchbusError
 from .logger import Logger
 from .markers import HookKind, hookimpl, hookspec, kind_of
 from .profiler import Profiler
@@ -29,6 +29,7 @@ __all__ = [
     "Accelerator",
     "Callback",
     "Checkpoint",
+    "EndRun",
     "FailurePolicy",
     "HookKind",
     "Logger",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["Fault", "MisconfigurationException", "SettingsError", "TorchbusError", "did_you_mean"]
+__all__ = ["EndRun", "Fault", "MisconfigurationException", "SettingsError", "TorchbusError", "did_you_mean"]
 
 
 class TorchbusError(Exception):
@@ -53,6 +53,13 @@ class MisconfigurationException(TorchbusError):
         super().__init__(message)
         self.plugin = plugin
         self.faults = tuple(faults)
+
+
+class EndRun(Exception):
+    """Raise it in a hook to end the run there, as something complete: of what would follow, only ``teardown`` is called.
+
+    For a plugin that has what the run was for, such as a tuner. The entry point returns ``None``.
+    """
 
 
 class SettingsError(MisconfigurationException, ValueError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch.utils._pytree import tree_leaves
-from torchbus_hookspecs import Callback, MisconfigurationException, hookimpl
+from torchbus_hookspecs import Callback, EndRun, MisconfigurationException, hookimpl
 from torchbus_hookspecs.settings import validated
 
 from ._attributes import find_name, get_value, set_value
@@ -76,6 +76,7 @@ class BatchSizeFinder(Callback):
         self.max_val = max_val
         self.optimal_batch_size = init_val
         self._is_found = False
+        self._ends_run = False
         self._is_resumed = False
         self._watch: _LoaderWatch | None = None
 
@@ -111,6 +112,8 @@ class BatchSizeFinder(Callback):
             set_value(trainer, self.batch_arg_name, self.optimal_batch_size)
         else:
             self.scale_batch_size(trainer, pl_module)
+        if self._ends_run:
+            raise EndRun
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The run is over."""
@@ -212,6 +215,8 @@ class _LoaderWatch:
         if self.stage == stage and not self.is_done:
             self.is_done = True  # before the search, which asks for loaders itself
             self.finder.scale_batch_size(trainer, pl_module)
+            if self.finder._ends_run:
+                raise EndRun
 
     @hookimpl(wrapper=True)
     def val_dataloader(self, trainer: Trainer, pl_module: LightningModule) -> Generator[None, Any, Any]:

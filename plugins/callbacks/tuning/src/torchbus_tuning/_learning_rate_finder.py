@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from torch.optim import Optimizer
-from torchbus_hookspecs import Callback, MisconfigurationException
+from torchbus_hookspecs import Callback, EndRun, MisconfigurationException
 from torchbus_hookspecs.events import TrainBatchEnd, TrainBatchStart
 from torchbus_hookspecs.settings import validated
 
@@ -71,11 +71,14 @@ class LearningRateFinder(Callback):
         self.update_attr = update_attr
         self.attr_name = attr_name
         self.optimal_lr: RateSearch | None = None
+        self._ends_run = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Search, unless the run resumes."""
         if trainer.ckpt_path is None:
             self.lr_find(trainer, pl_module)
+        if self._ends_run:
+            raise EndRun
 
     def lr_find(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Search now. A subclass may call this in other hooks, such as ``on_train_epoch_start``.
