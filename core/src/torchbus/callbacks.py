@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torchbus_progress import RichModelSummary as RichModelSummary
     from torchbus_progress import RichProgressBar as RichProgressBar
     from torchbus_progress import RichProgressBarTheme as RichProgressBarTheme
+    from torchbus_progress import summarize as summarize
     from torchbus_stopping import EarlyStopping as EarlyStopping
     from torchbus_stopping import Timer as Timer
     from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
@@ -50,6 +51,7 @@ COMPANIONS = {
     "GradientAlarm": "gradient_monitor",
     "NanFoundError": "nan_guard",
     "RichProgressBarTheme": "rich_progress_bar",
+    "summarize": "model_summary",
     "TrainingSpikeException": "spike_detection",
 }
 """Further names, and the entry point whose package has each."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torchbus.callbacks import summarize
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_progress import ModelSummary, RichModelSummary
 from torchbus_progress._summary import human_readable, summarize_module
@@ -291,3 +292,44 @@ def test_the_rich_summary_is_not_squeezed_where_there_is_no_terminal() -> None:
     text = rich_text(module)
     assert "a" * 100 in text
     assert "\x1b" not in text
+
+
+class Example(nn.Module):
+    """Two layers, a loose parameter, and an example of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 3), nn.Dropout().eval())
+        self.head = nn.Linear(3, 2)
+        self.loose = nn.Parameter(torch.zeros(5))
+        self.head.weight.requires_grad = False
+        self.example_input_array = torch.zeros(7, 4)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(inputs))
+
+
+def test_a_module_is_summarised_outside_of_a_fit() -> None:
+    summary = summarize(Example(), max_depth=-1)
+    assert summary.layer_names == ["body", "body.0", "body.1", "head"]
+    assert summary.layer_types == ["Sequential", "Linear", "Dropout", "Linear"]
+    assert summary.param_nums == [15, 15, 0, 8]
+    assert summary.in_sizes == [[7, 4], [7, 4], [7, 3], [7, 3]]
+    assert summary.out_sizes == [[7, 3], [7, 3], [7, 3], [7, 2]]
+    assert summary.training_modes == [True, True, False, True]
+    assert summary.total_training_modes == {"train": 3, "eval": 1}
+    assert (summary.total_parameters, summary.trainable_parameters, summary.total_layer_params) == (28, 22, 38)
+    assert summary.total_flops == 2 * 7 * (4 * 3 + 3 * 2)
+
+
+def test_a_summary_reads_as_the_printed_table() -> None:
+    lines = str(summarize(Example())).splitlines()
+    assert lines[0].split() == ["Name", "Type", "Params", "Mode", "FLOPs", "In", "sizes", "Out", "sizes"]
+    assert lines[3].split()[:4] == ["1", "head", "Linear", "8"]
+    assert "22 trainable parameters" in lines[6]
+
+
+@pytest.mark.parametrize("depth", [-2, 0.5])
+def test_a_depth_that_cannot_be_is_refused(depth: Any) -> None:
+    with pytest.raises(ValueError, match="`max_depth` can be -1, 0 or > 0, got"):
+        summarize(Example(), max_depth=depth)

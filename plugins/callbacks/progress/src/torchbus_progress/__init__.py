@@ -1,8 +1,9 @@
 """What a run shows: how far it is (``RichProgressBar``) and what its model is made of (``ModelSummary``)."""
 
+from ._summary import summarize
 from .model_summary import ModelSummary
 from .rich_model_summary import RichModelSummary
 from .rich_progress_bar import RichProgressBar
 from .theme import RichProgressBarTheme
 
-__all__ = ["ModelSummary", "RichModelSummary", "RichProgressBar", "RichProgressBarTheme"]
+__all__ = ["ModelSummary", "RichModelSummary", "RichProgressBar", "RichProgressBarTheme", "summarize"]

@@ -12,10 +12,23 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["Layer", "Summary", "human_readable", "summarize_module", "totals_lines"]
+__all__ = [
+    "RIGHT_ALIGNED",
+    "Layer",
+    "Summary",
+    "human_readable",
+    "summarize",
+    "summarize_module",
+    "text_lines",
+    "totals_lines",
+]
 
 NOT_APPLICABLE = "n/a"
 UNKNOWN = "?"
+RIGHT_ALIGNED = ("Params", "FLOPs")
+
+
+Size = list[Any] | str
 
 
 @dataclass(slots=True)
@@ -29,8 +42,8 @@ class Layer:
         is_lazy: whether it has uninitialised parameters.
         training: whether it is in training mode.
         flops: floating-point operations of one forward pass; 0 if not measured.
-        in_size: shape of its first input of a pass, as text.
-        out_size: shape of its first output of a pass, as text.
+        in_size: shape of its first input of a pass as a list, a list of such for several, or ``"?"``.
+        out_size: the same of its first output.
     """
 
     name: str
@@ -39,8 +52,8 @@ class Layer:
     is_lazy: bool
     training: bool
     flops: int = 0
-    in_size: str = UNKNOWN
-    out_size: str = UNKNOWN
+    in_size: Size = UNKNOWN
+    out_size: Size = UNKNOWN
 
 
 @dataclass(slots=True)
@@ -52,7 +65,7 @@ class Summary:
         total_parameters: numbers in all parameters.
         trainable_parameters: of these, the numbers that require gradients.
         model_size: megabytes (10^6 bytes) that the parameters take.
-        training_modes: submodules of any depth in ``"train"`` and in ``"eval"`` mode.
+        total_training_modes: submodules of any depth in ``"train"`` and in ``"eval"`` mode.
         total_flops: floating-point operations of one forward pass; 0 if not measured.
         is_measured: whether the example went through the module, so that sizes and FLOPs are known.
     """
@@ -61,9 +74,55 @@ class Summary:
     total_parameters: int
     trainable_parameters: int
     model_size: float
-    training_modes: dict[str, int]
+    total_training_modes: dict[str, int]
     total_flops: int = 0
     is_measured: bool = False
+
+    @property
+    def layer_names(self) -> list[str]:
+        """The layers' dotted names."""
+        return [layer.name for layer in self.layers]
+
+    @property
+    def layer_types(self) -> list[str]:
+        """The names of the layers' classes."""
+        return [layer.type for layer in self.layers]
+
+    @property
+    def param_nums(self) -> list[int]:
+        """Numbers in the layers' parameters."""
+        return [layer.parameters for layer in self.layers]
+
+    @property
+    def in_sizes(self) -> list[Size]:
+        """Shapes of the layers' first inputs."""
+        return [layer.in_size for layer in self.layers]
+
+    @property
+    def out_sizes(self) -> list[Size]:
+        """Shapes of the layers' first outputs."""
+        return [layer.out_size for layer in self.layers]
+
+    @property
+    def training_modes(self) -> list[bool]:
+        """Whether each layer is in training mode."""
+        return [layer.training for layer in self.layers]
+
+    @property
+    def total_layer_params(self) -> int:
+        """Numbers in the parameters of all rows: those of a parent and of its child both count."""
+        return sum(self.param_nums)
+
+    def __str__(self) -> str:
+        """The table and the totals."""
+        totals = totals_lines(
+            self.total_parameters,
+            self.trainable_parameters,
+            self.model_size,
+            self.total_training_modes,
+            self.total_flops,
+        )
+        return "\n".join(text_lines(self.columns(), totals))
 
     def columns(self) -> list[tuple[str, list[str]]]:
         """Title and cells of each column of the table, Lightning's."""
@@ -77,10 +136,10 @@ class Summary:
             ("FLOPs", [human_readable(layer.flops) for layer in layers]),
         ]
         if self.is_measured:
-            columns.append(("In sizes", [layer.in_size for layer in layers]))
-            columns.append(("Out sizes", [layer.out_size for layer in layers]))
+            columns.append(("In sizes", [_size_text(layer.in_size) for layer in layers]))
+            columns.append(("Out sizes", [_size_text(layer.out_size) for layer in layers]))
         # as Lightning has it: rows of parents and children both count, so in deep tables this row is rarely there
-        others = self.total_parameters - sum(layer.parameters for layer in layers)
+        others = self.total_parameters - self.total_layer_params
         if others > 0:
             cells = {" ": " ", "Name": "other params", "Params": human_readable(others)}
             for title, column in columns:
@@ -110,7 +169,7 @@ def summarize_module(module: nn.Module, max_depth: int = 1, example_input: Any =
         total_parameters=sum(parameter.numel() for parameter in parameters),
         trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         model_size=sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e6,
-        training_modes={"train": num_training, "eval": len(submodules) - num_training},
+        total_training_modes={"train": num_training, "eval": len(submodules) - num_training},
     )
     if example_input is not None and not _has_lazy(module):
         _measure(summary, module, listed, example_input)
@@ -172,12 +231,16 @@ class _Watch:
             self.layer.out_size = _size(output)
 
 
-def _size(value: Any) -> str:
+def _size(value: Any) -> Size:
     if isinstance(value, Tensor):
-        return str(list(value.shape))
+        return list(value.shape)
     if isinstance(value, (tuple, list)) and value:
-        return f"[{', '.join(_size(item) for item in value)}]"
+        return [_size(item) for item in value]
     return UNKNOWN
+
+
+def _size_text(size: Any) -> str:
+    return f"[{', '.join(map(_size_text, size))}]" if isinstance(size, list) else str(size)
 
 
 def _moved(value: Any, like: Tensor) -> Any:
@@ -238,3 +301,30 @@ def totals_lines(
     if total_flops:
         lines.append((human_readable(total_flops), "FLOPs in a forward pass of the example input"))
     return lines
+
+
+def text_lines(columns: list[tuple[str, list[str]]], totals: list[tuple[str, str]]) -> list[str]:
+    """The table as lines of plain text, and the totals below it."""
+    lines: list[list[str]] = [[] for _ in range(1 + len(columns[0][1]))]
+    for title, cells in columns:
+        width = max(map(len, [title, *cells]))
+        for line, cell in zip(lines, [title, *cells], strict=True):
+            line.append(cell.rjust(width) if title in RIGHT_ALIGNED else cell.ljust(width))
+    text = ["  ".join(line).rstrip() for line in lines]
+    return [text[0], "-" * max(map(len, text)), *text[1:], "", *(f"{amount:>8} {what}" for amount, what in totals)]
+
+
+def summarize(lightning_module: nn.Module, max_depth: int = 1) -> Summary:
+    """Look at a module outside of a fit: ``print(summarize(model, max_depth=2))``.
+
+    Args:
+        lightning_module: the module; its ``example_input_array``, where there is one, goes through it once.
+        max_depth: levels of submodules to list; -1 for all, 0 for none.
+
+    Raises:
+        ValueError: ``max_depth`` is less than -1, or no whole number.
+        Exception: what ``forward`` raises.
+    """
+    if not isinstance(max_depth, int) or max_depth < -1:  # type: ignore[redundant-expr]  # untyped callers
+        raise ValueError(f"summarize: `max_depth` can be -1, 0 or > 0, got {max_depth!r}.")
+    return summarize_module(lightning_module, max_depth, getattr(lightning_module, "example_input_array", None))

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 from torchbus_hookspecs import Callback, FailurePolicy, validated
 
-from ._summary import Summary, summarize_module, totals_lines
+from ._summary import Summary, summarize_module, text_lines, totals_lines
 
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
 
 __all__ = ["ModelSummary"]
-
-RIGHT_ALIGNED = ("Params", "FLOPs")
 
 
 @validated
@@ -49,7 +47,7 @@ class ModelSummary(Callback):
                 summary.total_parameters,
                 summary.trainable_parameters,
                 summary.model_size,
-                summary.training_modes,
+                summary.total_training_modes,
                 total_flops=summary.total_flops,
                 **self._summarize_kwargs,
             )
@@ -87,14 +85,4 @@ class ModelSummary(Callback):
             summarize_kwargs: further settings.
         """
         totals = totals_lines(total_parameters, trainable_parameters, model_size, total_training_modes, total_flops)
-        print("\n".join([*_table(summary_data), "", *(f"{amount:>8} {what}" for amount, what in totals)]))  # noqa: T201  # what it is for
-
-
-def _table(columns: list[tuple[str, list[str]]]) -> list[str]:
-    lines: list[list[str]] = [[] for _ in range(1 + len(columns[0][1]))]
-    for title, cells in columns:
-        width = max(map(len, [title, *cells]))
-        for line, cell in zip(lines, [title, *cells], strict=True):
-            line.append(cell.rjust(width) if title in RIGHT_ALIGNED else cell.ljust(width))
-    text = ["  ".join(line).rstrip() for line in lines]
-    return [text[0], "-" * max(map(len, text)), *text[1:]]
+        print("\n".join(text_lines(summary_data, totals)))  # noqa: T201  # what it is for

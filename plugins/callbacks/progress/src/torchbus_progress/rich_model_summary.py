@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from ._summary import totals_lines
-from .model_summary import RIGHT_ALIGNED, ModelSummary
+from ._summary import RIGHT_ALIGNED, totals_lines
+from .model_summary import ModelSummary
 
 __all__ = ["RichModelSummary"]
 
