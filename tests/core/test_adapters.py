@@ -7,11 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torchbus as L
 from torchbus import Bus
 from torchbus._adapters import Shape
 from torchbus._errors import PluginConflictError, PluginValidationError
+from torchbus._module import MODULE_SHAPE
 from torchbus_hookspecs import Callback, Logger, hookimpl
 from torchbus_hookspecs.events import (
+    BeforeBatchTransfer,
+    ConfigureGradientClipping,
     ConfigureOptimizers,
     LogHyperparams,
     LogMetrics,
@@ -173,6 +177,45 @@ def test_methods_of_callbacks_are_called_by_position_whatever_their_parameters_a
         (1, 2, 3, 4, 5),
         ((1, 2, 3, 4), 5),
     ]
+
+
+def test_clipping_gets_its_limits_by_keyword_wherever_it_takes_them_so(bus: Bus) -> None:
+    seen: list[Any] = []
+
+    class Module(L.LightningModule):
+        def configure_gradient_clipping(self, optimizer: Any, **limits: Any) -> None:
+            seen.append((optimizer, limits))
+
+    class Turned(L.LightningModule):
+        def configure_gradient_clipping(
+            self, optimizer: Any, gradient_clip_algorithm: Any = None, gradient_clip_val: Any = None
+        ) -> None:
+            seen.append((optimizer, gradient_clip_val, gradient_clip_algorithm))
+
+    class Short(L.LightningModule):
+        def configure_gradient_clipping(self, *values: Any) -> None:
+            seen.append(values)
+
+    for module in (Module(), Turned(), Short()):
+        bus.register(module, "module", shape=MODULE_SHAPE)
+        bus.emitter(ConfigureGradientClipping)(None, module, "sgd", 0.5, "value")
+        bus.unregister("module")
+    limits = {"gradient_clip_val": 0.5, "gradient_clip_algorithm": "value"}
+    assert seen == [("sgd", limits), ("sgd", 0.5, "value"), ("sgd", 0.5, "value")]
+
+
+def test_transfer_hooks_always_get_the_index_of_the_loader(bus: Bus) -> None:
+    seen: list[Any] = []
+
+    class Module(L.LightningModule):
+        def on_before_batch_transfer(self, *values: Any) -> Any:
+            seen.append(values)
+            return super().on_before_batch_transfer(*values)
+
+    module = Module()
+    bus.register(module, "module", shape=MODULE_SHAPE)
+    assert bus.emitter(BeforeBatchTransfer)(None, module, "batch", 0) == "batch"
+    assert seen == [("batch", 0)]
 
 
 def test_setup_and_teardown_pass_the_stage_by_keyword(bus: Bus) -> None:

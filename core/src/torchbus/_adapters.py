@@ -158,9 +158,11 @@ def _target(hook: str, method: Callable[..., Any], arguments: tuple[str, ...], s
         return Target(method, arguments, (), shape.final)
     kinds = {one.kind for one in parameters}
     by_keyword = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
-    if hook in ("setup", "teardown"):  # as Lightning does
-        by_keyword |= {one.name for one in parameters if one.name == "stage" and one.kind is one.POSITIONAL_OR_KEYWORD}
-        by_keyword |= {"stage"} if inspect.Parameter.VAR_KEYWORD in kinds else set()
+    for name in _BY_KEYWORD.get(hook, ()):
+        if inspect.Parameter.VAR_KEYWORD in kinds or any(
+            one.name == name and one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters
+        ):
+            by_keyword.add(name)
     named = tuple(name for name in arguments if name in by_keyword)
     positional = tuple(name for name in arguments if name not in by_keyword)
     places = [one for one in parameters if one.kind in _PLACES and one.name not in named]
@@ -181,11 +183,18 @@ def _target(hook: str, method: Callable[..., Any], arguments: tuple[str, ...], s
                 plugin=plugin,
             )
     if starred:
-        function = _without_needless_index(method) if positional[-1:] == ("dataloader_idx",) else method
+        is_indexed = positional[-2:] == ("batch_idx", "dataloader_idx")
+        function = _without_needless_index(method) if is_indexed else method
         return Target(function, positional, named, shape.final)
     return Target(method, positional[: len(places)], named, shape.final)
 
 
+_BY_KEYWORD = {
+    "setup": ("stage",),
+    "teardown": ("stage",),
+    "configure_gradient_clipping": ("gradient_clip_val", "gradient_clip_algorithm"),
+}
+"""What Lightning passes by keyword, wherever the method takes it so."""
 _PLACES = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
