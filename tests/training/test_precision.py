@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchbus as L
 from torch import Tensor, nn
+from torchbus.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 
 from .toys import Bare, Regression, assert_same, loader, weights
 
@@ -235,6 +236,7 @@ def test_accumulating_in_16_mixed_unscales_once_per_window(quiet: Callable[..., 
     assert all(0.0 < norm < 100.0 for norm in norms)
 
 
+@pytest.mark.filterwarnings("ignore:training_step returned None")
 def test_a_skipped_training_step_in_16_mixed_is_no_error(quiet: Callable[..., L.Trainer]) -> None:
     class Skipping(Gentle):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
@@ -247,7 +249,7 @@ def test_a_skipped_training_step_in_16_mixed_is_no_error(quiet: Callable[..., L.
 
 def test_lbfgs_in_16_mixed_is_refused_with_what_to_use(quiet: Callable[..., L.Trainer]) -> None:
     module = Bare(lambda module: torch.optim.LBFGS(module.parameters()))
-    with pytest.raises(RuntimeError, match="LBFGS.*bf16-mixed"):
+    with pytest.raises(L.MisconfigurationException, match="LBFGS.*bf16-mixed"):
         quiet(precision="16-mixed").fit(module, loader())
 
 
@@ -274,3 +276,98 @@ def test_a_gan_in_16_mixed_scales_the_gradients_of_both_optimizers(quiet: Callab
     moved = [name for name, value in weights(module).items() if not torch.equal(value, initial[name])]
     assert len(moved) == 4
     assert all(torch.isfinite(one).all() for one in itertools.chain(module.parameters()))
+
+
+# ---- in which format things are made ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "16-true"])
+def test_configure_model_makes_layers_in_the_precision(quiet: Callable[..., L.Trainer], precision: str) -> None:
+    made: list[torch.dtype] = []
+
+    class Late(Bare):
+        def configure_model(self) -> None:
+            made.append(nn.Linear(1, 1).weight.dtype)
+
+        def on_fit_start(self) -> None:
+            made.append(torch.zeros(1).dtype)
+
+    quiet(precision=precision, fast_dev_run=True).fit(Late(slow), loader())
+    assert made == [FORMATS[precision][0], F32]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_complex_numbers_stay_complex(quiet: Callable[..., L.Trainer], precision: str) -> None:
+    class Complex(Bare):
+        def __init__(self) -> None:
+            super().__init__(slow)
+            self.register_buffer("phases", torch.full((2,), 1 + 2j))
+
+    module = Complex()
+    quiet(precision=precision).fit(module, loader(4))
+    assert module.phases.tolist() == [1 + 2j] * 2
+
+
+# ---- precisions as objects ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argument", ["plugins", "precision"])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (DoublePrecision, "64-true"),
+        (HalfPrecision, "16-true"),
+        (lambda: HalfPrecision("bf16-true"), "bf16-true"),
+        (lambda: MixedPrecision("bf16-mixed", "cpu"), "bf16-mixed"),
+    ],
+)
+def test_a_precision_may_be_given_as_an_object(
+    quiet: Callable[..., L.Trainer], make: Any, name: str, argument: str
+) -> None:
+    precision, module = make(), Watching(slow)
+    trainer = quiet(**{argument: precision})
+    trainer.fit(module, loader(4), loader(4))
+    assert trainer.precision_plugin is precision
+    assert module.seen == {FORMATS[name]}
+
+
+def test_a_precision_stands_among_other_plugins_and_has_a_scaler_of_ones_own(quiet: Callable[..., L.Trainer]) -> None:
+    scaler, gradients = torch.amp.GradScaler("cpu", init_scale=4.0), Gradients()
+    trainer = quiet(plugins=[gradients, MixedPrecision("16-mixed", "cpu", scaler)], max_steps=1, max_epochs=-1)
+    trainer.fit(Gentle(slow), loader(4))
+    assert trainer.scaler is scaler
+    torch.testing.assert_close(gradients.scaled[0], gradients.real[0] * 4)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: MixedPrecision("16-true", "cpu"), ValueError, "'16-mixed' or 'bf16-mixed'"),
+        (
+            lambda: MixedPrecision("bf16-mixed", "cpu", torch.amp.GradScaler("cpu")),
+            L.MisconfigurationException,
+            "scaler",
+        ),
+        (lambda: L.Trainer(precision=64, plugins=DoublePrecision()), ValueError, "received both.* choose one"),
+        (
+            lambda: L.Trainer(plugins=[Precision(), DoublePrecision()]),
+            L.MisconfigurationException,
+            "several precisions",
+        ),
+        (lambda: L.Trainer(precision="transformer-engine"), ValueError, "Transformer Engine is not supported"),
+    ],
+)
+def test_precisions_that_cannot_be_are_refused(make: Callable[[], Any], kind: Any, words: str) -> None:
+    with pytest.raises(kind, match=words):
+        make()
+
+
+def test_a_fused_optimizer_may_be_clipped_in_16_mixed(quiet: Callable[..., L.Trainer]) -> None:
+    """It could unscale by itself; since clipping needs real gradients, it is given those."""
+    found: list[dict[str, Tensor]] = []
+    for fused in (True, False):
+        module = Gentle(lambda module, fused=fused: torch.optim.SGD(module.parameters(), lr=1.0, fused=fused))
+        quiet(precision="16-mixed", gradient_clip_val=0.01).fit(module, loader())
+        found.append(weights(module))
+    for name, one in found[0].items():
+        torch.testing.assert_close(one, found[1][name])

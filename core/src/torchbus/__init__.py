@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from . import accelerators as accelerators
     from . import callbacks as callbacks
     from . import loggers as loggers
+    from . import plugins as plugins
     from . import strategies as strategies
     from . import tuner as tuner
     from . import utilities as utilities
@@ -50,7 +51,7 @@ _HOMES = {
     "hookimpl": "torchbus_hookspecs",
     "seed_everything": "._rng",
 }
-_ROOMS = ("accelerators", "callbacks", "loggers", "strategies", "tuner", "utilities")
+_ROOMS = ("accelerators", "callbacks", "loggers", "plugins", "strategies", "tuner", "utilities")
 
 __all__ = [
     "Bus",
@@ -66,6 +67,7 @@ __all__ = [
     "callbacks",
     "hookimpl",
     "loggers",
+    "plugins",
     "seed_everything",
     "strategies",
     "tuner",

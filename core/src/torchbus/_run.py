@@ -133,8 +133,9 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     trainer.strategy.setup_environment()
     bus.emitter(events.PrepareData)(trainer, module)
     bus.emitter(events.Setup)(trainer, module, stage)
-    bus.emitter(events.ConfigureShardedModel)(trainer, module)
-    bus.emitter(events.ConfigureModel)(trainer, module)
+    with trainer.init_module():
+        bus.emitter(events.ConfigureShardedModel)(trainer, module)
+        bus.emitter(events.ConfigureModel)(trainer, module)
     trainer.metrics.clear()
 
     checkpoint = restore_before_setup(trainer, trainer.ckpt_path, weights_only) if trainer.ckpt_path else None

@@ -37,7 +37,7 @@ from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
 from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
-from ._precision import Precision, make_precision, skipped_init
+from ._precision import choose_precision, skipped_init
 from ._report import fault_report, results_table
 from ._rng import set_determinism
 from ._state import TrainerFn, TrainerState
@@ -157,7 +157,7 @@ class Trainer(TrainerSurface):
         self._forget_runs()
         set_determinism(deterministic, benchmark)
         enabler = Enabler(self._default_root_dir)
-        self._choose_hardware(accelerator, strategy, devices, precision, enabler)
+        plugins = self._choose_hardware(accelerator, strategy, devices, precision, plugins, enabler)
         self._build_loops()
         if fast_dev_run:
             self._limit_everything(int(fast_dev_run))
@@ -189,13 +189,15 @@ class Trainer(TrainerSurface):
         without = frozenset({"checkpoint"} if self.fast_dev_run else ())
         self.wiring.enable_all(callbacks, plugins, logger, defaults, without=without)
 
-    def _choose_hardware(self, accelerator: Any, strategy: Any, devices: Any, precision: Any, enabler: Enabler) -> None:
-        """Where to compute, and in which number format."""
+    def _choose_hardware(
+        self, accelerator: Any, strategy: Any, devices: Any, precision: Any, plugins: Any, enabler: Enabler
+    ) -> Any:
+        """Where to compute, and in which number format; return the plugins that have no part in it."""
         self.accelerator, chosen = choose_accelerator(accelerator, devices, enabler.offers)
         self.strategy = choose_strategy(strategy, self.accelerator, chosen, enabler.offers)
-        if not isinstance(precision, Precision):
-            precision = make_precision(_default(precision, "32-true"), self.strategy.root_device.type)
-        self.precision_plugin: Precision = precision
+        device_type = self.strategy.root_device.type
+        self.precision_plugin, rest = choose_precision(precision, plugins, device_type)
+        return rest
 
     def _build_loops(self) -> None:
         """The bus, the metrics, and the loops that emit onto the one and write into the other."""
@@ -452,7 +454,7 @@ class Trainer(TrainerSurface):
             empty_init: leave parameters as memory happens to be, for weights that are loaded anyway.
         """
         with (
-            self.precision_plugin.init_context(),
+            self.precision_plugin.module_init_context(),
             self.strategy.root_device,
             skipped_init() if empty_init else nullcontext(),
         ):
