@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ._trainer import Trainer
 
-__all__ = ["MODULE_SHAPE", "LightningModule"]
+__all__ = ["MODULE_SHAPE", "LightningModule", "as_written"]
 
 
 class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
@@ -53,6 +53,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         super().__init__(*args, **kwargs)
         self._trainer: Trainer | None = None
         self._toggled: dict[nn.Parameter, bool] = {}
+        self._compiler_ctx: dict[str, Any] | None = None
         self._dtype: torch.dtype | None = None
 
     # ---- where the module is -------------------------------------------------------------------------------------------
@@ -360,8 +361,17 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        # a pickled or copied module belongs to no run
-        return {**self.__dict__, "_trainer": None, "_toggled": {}}
+        # a pickled or copied module belongs to no run, and methods compiled for this one are not its own
+        return {**as_written(self.__dict__), "_trainer": None, "_toggled": {}}
+
+
+def as_written(attributes: dict[str, Any]) -> dict[str, Any]:
+    """A module's attributes, its methods as its class has them and not as ``torch.compile`` made them."""
+    context = attributes["_compiler_ctx"]
+    if context is None:
+        return attributes
+    kept = {name: value for name, value in attributes.items() if name not in context["names"]}
+    return {**kept, **context["own"], "_compiler_ctx": None}
 
 
 _NOT_BY_THE_BUS = {

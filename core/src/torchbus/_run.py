@@ -16,6 +16,7 @@ from torchbus_hookspecs import EndRun, events
 from ._adapters import overridden_methods
 from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
 from ._datamodule import LightningDataModule
+from ._compile import unwrapped
 from ._errors import MisconfigurationException
 from ._loops.schedulers import look_at_monitors
 from ._module import LightningModule
@@ -51,9 +52,9 @@ STAGES = {
 }
 
 
-def begin(trainer: Trainer, fn: TrainerFn, model: Any) -> None:
+def begin(trainer: Trainer, fn: TrainerFn, module: LightningModule) -> None:
     """An entry point was called: from here on, failures are told to the plugins."""
-    trainer._lightning_module = getattr(model, "_orig_mod", model)
+    trainer._lightning_module = module
     trainer.state.fn, trainer.state.status, trainer.state.stage = fn, TrainerStatus.RUNNING, STAGES[fn]
     if fn == TrainerFn.FITTING:
         trainer.should_stop = False
@@ -336,18 +337,18 @@ def _check_manual(trainer: Trainer) -> None:
             )
 
 
-def check_model(model: Any, method: str) -> None:
-    """Refuse what is no module.
+def check_model(model: Any, method: str) -> LightningModule:
+    """The module to run: as given, or out of what ``torch.compile`` made of it.
 
     Raises:
-        TypeError: so it is.
+        TypeError: it is no module.
     """
-    inner = getattr(model, "_orig_mod", model)
-    if not isinstance(inner, LightningModule):
+    module = unwrapped(model)
+    if not isinstance(module, LightningModule):
         found = "nothing" if model is None else f"{type(model).__module__}.{type(model).__qualname__}"
         raise TypeError(
-            f"Trainer.{method}() takes a LightningModule, and was given {found}. To fix: pass one, or derive the class"
-            " from torchbus.LightningModule."
+            f"Trainer.{method}(): what it runs must be a `LightningModule`, and it was given {found}. To fix: pass one, or"
+            " derive the class from torchbus.LightningModule."
         )
 
 
@@ -369,3 +370,4 @@ def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[
             f"Trainer.{method}(datamodule={datamodule!r}): it must be derived from torchbus.LightningDataModule."
         )
     return loaders, datamodule
+    return module

@@ -238,8 +238,7 @@ class Trainer(TrainerSurface):
             ckpt_path: a checkpoint to go on from: a path, ``"best"`` or ``"last"``.
             weights_only: whether only plain values may be unpickled from it; default: yes.
         """
-        _run.check_model(model, "fit")
-        _run.begin(self, TrainerFn.FITTING, model)
+        _run.begin(self, TrainerFn.FITTING, _run.check_model(model, "fit"))
 
         def entry() -> None:
             loaders, data = _run.split_data("fit", train_dataloaders, datamodule, val_dataloaders)
@@ -344,9 +343,7 @@ class Trainer(TrainerSurface):
         prepare: Callable[[Any], None],
         body: Callable[[], T],
     ) -> T:
-        chosen = model if model is not None else self._lightning_module
-        _run.check_model(chosen, fn.value)
-        assert chosen is not None  # just checked
+        chosen = _run.check_model(model if model is not None else self._lightning_module, fn.value)
         wanted = ckpt_path
         if model is None and ckpt_path is None and self.checkpoint_callback is not None:
             wanted = "best"

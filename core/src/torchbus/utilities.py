@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from ._compile import from_compiled, to_uncompiled
 from ._data.combined import CombinedLoader
 from ._data.transfer import move_data_to_device
 from ._errors import MisconfigurationException
 from ._hparams import AttributeDict
 from ._types import LRSchedulerConfig
 
-__all__ = ["AttributeDict", "CombinedLoader", "LRSchedulerConfig", "MisconfigurationException", "move_data_to_device"]
+__all__ = [
+    "AttributeDict",
+    "CombinedLoader",
+    "LRSchedulerConfig",
+    "MisconfigurationException",
+    "from_compiled",
+    "move_data_to_device",
+    "to_uncompiled",
+]
