@@ -29,7 +29,7 @@ FLOORS = {
     " _data",
     4: "_defaults _hooks _module _datamodule",
     5: "_state _loops",
-    6: "_arguments _checkpoint _compile _devices _report _time_limit _surface _trial _wiring _run _trainer",
+    6: "_checkpoint _compile _devices _report _time_limit _surface _trial _wiring _run _trainer",
 }
 """The rooms of the core, from the ground up. All others are on the top floor, the seventh."""
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}

@@ -143,7 +143,7 @@ def returning(make: Callable[[Any], Any]) -> Bare:
     ("make", "kind", "words"),
     [
         (lambda loss: loss.expand(3), RuntimeError, ["loss", "shape (3,)", "scalar", "To fix", "loss.mean()"]),
-        (lambda loss: loss.item(), L.MisconfigurationException, ["training_step returned", "must return the loss"]),
+        (lambda loss: loss.item(), L.MisconfigurationException, ["training_step returned", "must return a Tensor"]),
         (lambda loss: loss.detach(), RuntimeError, ["loss", "no parameter", "detached", "To fix"]),
         (
             lambda loss: {"los": loss},
@@ -151,7 +151,7 @@ def returning(make: Callable[[Any], Any]) -> Bare:
             ["training_step returned", "['los']", "under the key `loss`"],
         ),
         (lambda loss: {"loss": None}, L.MisconfigurationException, ["training_step returned", "`loss`"]),
-        (lambda loss: [loss], L.MisconfigurationException, ["training_step returned", "must return the loss"]),
+        (lambda loss: [loss], L.MisconfigurationException, ["training_step returned", "must return a Tensor"]),
     ],
     ids=["vector", "float", "detached", "dictionary without loss", "loss of None", "list"],
 )
@@ -556,7 +556,7 @@ def test_wrong_arguments_are_told_all_at_once(quiet: Quiet) -> None:
     [
         ({"accelerator": "gpuu"}, ValueError, ["accelerator", "'gpuu'"]),
         ({"strategy": "dpp"}, ValueError, ["strategy", "'dpp'"]),
-        ({"gradient_clip_val": "1"}, TypeError, ["gradient_clip_val", "number"]),
+        ({"gradient_clip_val": "1"}, TypeError, ["gradient_clip_val", "int or a float"]),
         (
             {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "nrom"},
             L.MisconfigurationException,

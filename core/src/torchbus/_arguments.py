@@ -66,8 +66,13 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
 
-def check_clipping(value: Any, algorithm: Any) -> None:
+def check_clipping(caller: str, value: Any, algorithm: Any) -> None:
     """Refuse what is no number to clip by.
+
+    Args:
+        caller: who was given these arguments, for the error.
+        value: the limit.
+        algorithm: how to clip.
 
     Raises:
         TypeError: ``gradient_clip_val`` is no number.
@@ -75,11 +80,11 @@ def check_clipping(value: Any, algorithm: Any) -> None:
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise TypeError(
-            f"Trainer(gradient_clip_val={value!r}): it must be a number or None, not {type(value).__name__}."
+            f"{caller}(gradient_clip_val={value!r}): it should be an int or a float, or None, not {type(value).__name__}."
         )
     if algorithm is not None and str(algorithm).lower() not in ("norm", "value"):
         raise MisconfigurationException(
-            f"Trainer(gradient_clip_algorithm={algorithm!r}): unknown; it must be 'norm' or 'value'."
+            f"{caller}(gradient_clip_algorithm={algorithm!r}): it is invalid; it must be 'norm' or 'value'."
         )
 
 

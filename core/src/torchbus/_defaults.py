@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchbus_hookspecs import hookimpl
 
 from ._data.transfer import move_data_to_device
@@ -169,7 +168,7 @@ def clip_gradients(
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks", ICML 2013, for the norm.
     """
-    if gradient_clip_val:
+    if gradient_clip_val is not None and gradient_clip_val > 0:
         parameters = [one for group in optimizer.param_groups for one in group["params"]]
         if gradient_clip_algorithm == "value":
             clip_grad_value_(parameters, gradient_clip_val)
@@ -181,7 +180,7 @@ def clip_gradients(
 @default
 def lr_scheduler_step(trainer: Any, pl_module: Any, scheduler: Any, metric: Any) -> bool:
     """Step, with the metric for a scheduler that wants one."""
-    if metric is None and not isinstance(scheduler, ReduceLROnPlateau):
+    if metric is None:
         scheduler.step()
     else:
         scheduler.step(metric)

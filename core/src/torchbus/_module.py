@@ -12,6 +12,7 @@ from torchbus_hookspecs import Logger, events
 from torchbus_hookspecs.specs import HOOKS
 
 from ._adapters import Shape
+from ._arguments import check_clipping
 from ._data.transfer import map_tensors
 from ._errors import MisconfigurationException
 from ._hooks import DataHooks, ModuleHooks
@@ -279,20 +280,21 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
         Raises:
             MisconfigurationException: the trainer has another setting, or the algorithm is unknown.
+            TypeError: the limit is no number.
         """
         trainer = self.trainer
+        check_clipping("clip_gradients", gradient_clip_val, gradient_clip_algorithm)
+        algorithm = gradient_clip_algorithm.lower() if gradient_clip_algorithm else None
         for name, given, own in (
             ("gradient_clip_val", gradient_clip_val, trainer.gradient_clip_val),
-            ("gradient_clip_algorithm", gradient_clip_algorithm, trainer.gradient_clip_algorithm),
+            ("gradient_clip_algorithm", algorithm, trainer.gradient_clip_algorithm),
         ):
             if given is not None and own is not None and given != own:
                 raise MisconfigurationException(
                     f"clip_gradients({name}={given!r}) contradicts Trainer({name}={own!r}). To fix: set only one of them."
                 )
         value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
-        algorithm = gradient_clip_algorithm or trainer.gradient_clip_algorithm or "norm"
-        if algorithm not in ("norm", "value"):
-            raise MisconfigurationException(f"clip_gradients: unknown algorithm {algorithm!r}; use 'norm' or 'value'.")
+        algorithm = algorithm or trainer.gradient_clip_algorithm or "norm"
         self._provided(events.ClipGradients, optimizer, value, algorithm)
 
     def toggle_optimizer(self, optimizer: Any) -> None:
@@ -310,11 +312,13 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             parameter.requires_grad = needed and parameter in own
 
     def untoggle_optimizer(self, optimizer: Any) -> None:
-        """Give every parameter back what ``toggle_optimizer`` changed."""
+        """Give the other optimizers' parameters back what ``toggle_optimizer`` changed."""
         if self._provided(events.UntoggleOptimizer, optimizer):
             return
+        own = {one for group in optimizer.param_groups for one in group["params"]}
         for parameter, needed in self._toggled.items():
-            parameter.requires_grad = needed
+            if parameter not in own:  # what was frozen meanwhile stays frozen
+                parameter.requires_grad = needed
         self._toggled = {}
 
     @contextmanager

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
+
+from ._errors import MisconfigurationException
+
+if TYPE_CHECKING:
+    from ._trainer import Trainer
 
 __all__ = ["LightningOptimizer"]
 
@@ -14,36 +19,44 @@ __all__ = ["LightningOptimizer"]
 class LightningOptimizer:
     """An optimizer whose ``step`` goes through the trainer: precision, ``on_before_optimizer_step``, clipping, counting.
 
-    All other attributes are those of the optimizer itself, which is at ``.optimizer``.
+    To ``isinstance`` it is an optimizer of the same class, and all other attributes are those of that optimizer.
 
     Args:
         optimizer: the optimizer.
-        take_step: called with the optimizer and a closure when a step is asked for.
-        toggle: called with the optimizer to switch off the gradients of all parameters but its own.
-        untoggle: called with the optimizer to undo that.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        take_step: Callable[[Optimizer, Callable[[], Any]], Any],
-        toggle: Callable[[Any], None],
-        untoggle: Callable[[Any], None],
-    ) -> None:
-        self.optimizer = optimizer
-        self._take_step = take_step
-        self._toggle = toggle
-        self._untoggle = untoggle
+    def __init__(self, optimizer: Optimizer) -> None:
+        own = self.__dict__  # past __setattr__, which writes to the optimizer
+        own["_optimizer"], own["_trainer"] = optimizer, None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer itself."""
+        found: Optimizer = self.__dict__["_optimizer"]
+        return found
+
+    def attach(self, trainer: Trainer) -> None:
+        """From now on, steps go through this trainer; until then they are the optimizer's own."""
+        self.__dict__["_trainer"] = trainer
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
         """One step. The closure, if any, computes the gradients first.
 
+        Args:
+            closure: a function without arguments.
+            **kwargs: what else the optimizer's own ``step`` takes.
+
         Raises:
-            TypeError: the closure cannot be called.
+            MisconfigurationException: the closure cannot be called.
         """
         if closure is not None and not callable(closure):
-            raise TypeError(f"optimizer.step(closure={closure!r}): the closure must be a function without arguments.")
-        return self._take_step(self.optimizer, closure or _nothing)
+            raise MisconfigurationException(
+                f"optimizer.step(closure={closure!r}): the closure should be callable, a function without arguments."
+            )
+        trainer: Trainer | None = self.__dict__["_trainer"]
+        if trainer is None:
+            return self.optimizer.step(closure, **kwargs) if closure is not None else self.optimizer.step(**kwargs)
+        return trainer.fit_loop.optimization.step(self.optimizer, closure or _nothing, kwargs)
 
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
@@ -52,14 +65,29 @@ class LightningOptimizer:
         Args:
             sync_grad: whether ranks exchange gradients inside; no difference on one rank.
         """
-        self._toggle(self)
-        try:
+        with self.__dict__["_trainer"].lightning_module.toggled_optimizer(self):
             yield
-        finally:
-            self._untoggle(self)
+
+    @property  # type: ignore[misc]  # what isinstance asks
+    def __class__(self) -> type:
+        return type(self.optimizer)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["optimizer"], name)
+        if "_optimizer" not in self.__dict__:  # a copy under construction
+            raise AttributeError(name)
+        return getattr(self.optimizer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            self.__dict__[name] = value  # a step that somebody wrapped, such as a scheduler that counts calls
+        else:
+            setattr(self.optimizer, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.__dict__:
+            del self.__dict__[name]
+        else:
+            delattr(self.optimizer, name)
 
     def __repr__(self) -> str:
         return f"Lightning{self.optimizer!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import warnings
@@ -15,9 +16,10 @@ from torchbus_hookspecs import EndRun, events
 
 from ._adapters import overridden_methods
 from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
-from ._datamodule import LightningDataModule
 from ._compile import unwrapped
+from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
+from ._loops.optimization import Optimization
 from ._loops.schedulers import look_at_monitors
 from ._module import LightningModule
 from ._optimizers import NoOptimizer, read_optimizers
@@ -65,6 +67,8 @@ def begin(trainer: Trainer, fn: TrainerFn, module: LightningModule) -> None:
 def attach(trainer: Trainer, datamodule: LightningDataModule | None) -> None:
     """Make module and datamodule part of the bus, and see that they have what the entry point needs."""
     module = trainer.lightning_module
+    if trainer.state.fn == TrainerFn.FITTING:
+        _refuse_optimizer_index(module)
     trainer.datamodule = datamodule
     module.trainer = trainer
     if datamodule is not None:
@@ -170,8 +174,22 @@ def fit_body(trainer: Trainer) -> None:
     """The sanity check, and the training."""
     with isolate_rng():
         sanity_check(trainer)
+    _look_at_modes(trainer.lightning_module)
     trainer.state.stage = RunningStage.TRAINING
     trainer.fit_loop.run()
+
+
+def _look_at_modes(module: LightningModule) -> None:
+    """A pretrained model comes in evaluation mode, and a fit leaves each submodule's mode as it is."""
+    found = [name or type(module).__name__ for name, one in module.named_modules() if not one.training]
+    if found:
+        shown = ", ".join(f"`{name}`" for name in found[:3]) + (", ..." if len(found) > 3 else "")
+        warnings.warn(
+            f"Found {len(found)} module(s) in eval mode at the start of training: {shown}. On purpose, that keeps dropout off"
+            " and batch statistics as they are; else call train() on them.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def sanity_check(trainer: Trainer) -> None:
@@ -193,18 +211,22 @@ def sanity_check(trainer: Trainer) -> None:
 
 
 def set_up_optimizers(trainer: Trainer) -> None:
-    """Ask for optimizers and schedulers."""
-    module = trainer.lightning_module
-    returned = trainer.bus.emitter(events.ConfigureOptimizers)(trainer, module)
+    """Ask for optimizers and schedulers, and make ready what steps them."""
+    bus, module = trainer.bus, trainer.lightning_module
+    returned = bus.emitter(events.ConfigureOptimizers)(trainer, module)
     if returned is None:
         warnings.warn(
-            f"{type(module).__name__}.configure_optimizers returned None: nothing will change the parameters.",
+            f"{type(module).__name__}.configure_optimizers returned None: this fit will run with no optimizer, and nothing"
+            " will change the parameters.",
             UserWarning,
             stacklevel=2,
         )
-        trainer.optimizers, trainer.lr_scheduler_configs = [NoOptimizer()], []
-    else:
-        trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(returned, module.automatic_optimization)
+        returned = NoOptimizer()
+    has_scheduler_step = any(plugin != "torchbus" for plugin, _ in bus.implementations("lr_scheduler_step"))
+    trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(
+        returned, module.automatic_optimization, has_scheduler_step
+    )
+    trainer.fit_loop.optimization = Optimization(trainer)
     trainer.monitored = [
         (config.monitor, type(config.scheduler).__name__)
         for config in trainer.lr_scheduler_configs
@@ -325,6 +347,15 @@ def _check_validation(trainer: Trainer) -> None:
         warnings.warn("There is a `validation_step` and no validation loader: validation is skipped.", stacklevel=3)
 
 
+def _refuse_optimizer_index(module: LightningModule) -> None:
+    if "optimizer_idx" in inspect.signature(module.training_step).parameters:
+        raise RuntimeError(
+            f"{type(module).__name__}.training_step takes `optimizer_idx`, and training with multiple optimizers is only"
+            " supported with manual optimization. To fix: Remove the `optimizer_idx` argument from `training_step`, set"
+            " self.automatic_optimization = False, and step self.optimizers() there."
+        )
+
+
 def _check_manual(trainer: Trainer) -> None:
     for name, value, instead in (
         ("gradient_clip_val", trainer.gradient_clip_val, "self.clip_gradients(optimizer, ...)"),
@@ -332,8 +363,8 @@ def _check_manual(trainer: Trainer) -> None:
     ):
         if value:
             raise MisconfigurationException(
-                f"Trainer({name}=...) is for automatic optimization, and {type(trainer.lightning_module).__name__} optimizes"
-                f" by itself. To fix: leave it out, and do it in training_step: {instead}."
+                f"Trainer({name}=...) is not supported for manual optimization, and {type(trainer.lightning_module).__name__}"
+                f" optimizes by itself. To fix: leave it out, and do it in training_step: {instead}."
             )
 
 
@@ -350,6 +381,7 @@ def check_model(model: Any, method: str) -> LightningModule:
             f"Trainer.{method}(): what it runs must be a `LightningModule`, and it was given {found}. To fix: pass one, or"
             " derive the class from torchbus.LightningModule."
         )
+    return module
 
 
 def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[Any, LightningDataModule | None]:
@@ -370,4 +402,3 @@ def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[
             f"Trainer.{method}(datamodule={datamodule!r}): it must be derived from torchbus.LightningDataModule."
         )
     return loaders, datamodule
-    return module

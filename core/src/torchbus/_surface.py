@@ -6,9 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 from torchbus_hookspecs import Callback, Checkpoint, Logger
 from torchbus_hookspecs.progress_bar import ProgressBar
 
+from ._optimizer import LightningOptimizer
 from ._plugins import instance_name
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
@@ -40,6 +42,7 @@ class TrainerSurface:
     gradient_clip_algorithm: str | None
     gradient_clip_val: int | float | None
     limit_train_batches: int | float
+    lightning_optimizers: list[LightningOptimizer]
     limit_val_batches: int | float
     limit_test_batches: int | float
     limit_predict_batches: int | float
@@ -59,6 +62,7 @@ class TrainerSurface:
     wiring: Wiring
     _default_root_dir: str
     _lightning_module: LightningModule | None
+    _optimizers: list[Optimizer]
 
     # ---- where it is ---------------------------------------------------------------------------------------------------
 
@@ -162,6 +166,22 @@ class TrainerSurface:
     def lightning_module(self) -> LightningModule:
         """The module of the run under way, or of the last one (``None`` before the first)."""
         return self._lightning_module  # type: ignore[return-value]  # None only before the first run
+
+    # ---- optimizers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers that ``configure_optimizers`` gave; empty before a fit. A new list replaces them."""
+        return self._optimizers
+
+    @optimizers.setter
+    def optimizers(self, optimizers: list[Optimizer]) -> None:
+        self.lightning_optimizers = [
+            one if isinstance(one, LightningOptimizer) else LightningOptimizer(one) for one in optimizers
+        ]
+        self._optimizers = [one.optimizer for one in self.lightning_optimizers]
+        for one in self.lightning_optimizers:
+            one.attach(self)  # type: ignore[arg-type]  # which only trainers derive from
 
     # ---- metrics -------------------------------------------------------------------------------------------------------
 

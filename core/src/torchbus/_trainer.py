@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch import nn
-from torch.optim import Optimizer
 from torchbus_hookspecs import Accelerator, Strategy
 from torchbus_hookspecs.events import CheckpointCommitted, Event
 from torchbus_hookspecs.settings import Duration, validated
@@ -49,7 +48,6 @@ from ._wiring import Wiring
 if TYPE_CHECKING:
     from ._datamodule import LightningDataModule
     from ._module import LightningModule
-    from ._optimizer import LightningOptimizer
     from ._types import LRSchedulerConfig
 
 __all__ = ["Trainer"]
@@ -133,7 +131,7 @@ class Trainer(TrainerSurface):
             check_barebones(locals())
             logger, defaults = False, dict.fromkeys(defaults, False)
             num_sanity_val_steps = log_every_n_steps = 0
-        check_clipping(gradient_clip_val, gradient_clip_algorithm)
+        check_clipping("Trainer", gradient_clip_val, gradient_clip_algorithm)
         check_unavailable(profiler, num_nodes)
         check_validation(val_check_interval, check_val_every_n_epoch)
         self.barebones, self.fast_dev_run, self.num_nodes = barebones, fast_dev_run, num_nodes
@@ -175,8 +173,7 @@ class Trainer(TrainerSurface):
         self.datamodule: LightningDataModule | None = None
         self._lightning_module: LightningModule | None = None
         self.model: nn.Module | None = None
-        self.optimizers: list[Optimizer] = []
-        self.lightning_optimizers: list[LightningOptimizer] = []
+        self.optimizers = []
         self.lr_scheduler_configs: list[LRSchedulerConfig] = []
 
     def _enable_plugins(

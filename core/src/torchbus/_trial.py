@@ -25,7 +25,7 @@ __all__ = ["Trial", "trial"]
 
 _SETTINGS = (
     "max_steps", "min_steps", "max_epochs", "min_epochs", "val_check_interval", "check_val_every_n_epoch",
-    "limit_val_batches", "limit_test_batches", "limit_predict_batches", "should_stop", "metrics", "lightning_optimizers",
+    "limit_val_batches", "limit_test_batches", "limit_predict_batches", "should_stop", "metrics",
     "lr_scheduler_configs", "fit_loop", "validate_loop", "test_loop", "predict_loop",
 )  # fmt: skip
 """What a trial may set on a trainer."""

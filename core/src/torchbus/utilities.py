@@ -7,12 +7,14 @@ from ._data.combined import CombinedLoader
 from ._data.transfer import move_data_to_device
 from ._errors import MisconfigurationException
 from ._hparams import AttributeDict
+from ._optimizer import LightningOptimizer
 from ._types import LRSchedulerConfig
 
 __all__ = [
     "AttributeDict",
     "CombinedLoader",
     "LRSchedulerConfig",
+    "LightningOptimizer",
     "MisconfigurationException",
     "from_compiled",
     "move_data_to_device",

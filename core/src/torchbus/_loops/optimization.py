@@ -6,9 +6,11 @@ are cleared after the forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 from torchbus_hookspecs.events import (
@@ -24,10 +26,8 @@ from torchbus_hookspecs.events import (
     TrainingStep,
 )
 
-from .._data.transfer import map_tensors
 from .._defaults import backward as compute_gradients
 from .._errors import MisconfigurationException
-from .._optimizer import LightningOptimizer
 
 if TYPE_CHECKING:
     from .._trainer import Trainer
@@ -50,7 +50,6 @@ class Optimization:
         self.module = trainer.lightning_module
         self.progress = trainer.fit_loop.progress
         self.precision = trainer.precision_plugin
-        self.automatic = self.module.automatic_optimization
         self.accumulate = trainer.accumulate_grad_batches
         self.training_step = bus.emitter(TrainingStep)
         self.optimizer_step = bus.emitter(OptimizerStep)
@@ -65,12 +64,9 @@ class Optimization:
         self.batch: Any = None
         self.batch_idx = 0
         self._closure = self.forward_backward
-        self._take_step = self.automatic_step if self.automatic else self.manual_step
-        trainer.lightning_optimizers = [
-            LightningOptimizer(one, self._take_step, self.module.toggle_optimizer, self.module.untoggle_optimizer)
-            for one in trainer.optimizers
-        ]
-        self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
+        self._has_run = False
+        self._warned_of_none = False
+        self.look()
 
     def prepare_epoch(self) -> None:
         """Decide what holds for every batch of the coming epoch."""
@@ -79,14 +75,16 @@ class Optimization:
 
     def look(self) -> None:
         """Decide what depends on who listens."""
-        bus = self.trainer.bus
+        trainer, bus = self.trainer, self.trainer.bus
         self.changes_seen = bus.changes
+        self.automatic = self.module.automatic_optimization
+        self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
         self.needs_outputs = bus.is_heard(TrainBatchEnd)
         self.is_plain = (
             self.automatic
             and self.accumulate == 1
             and self.precision.is_plain
-            and self.trainer.gradient_clip_val is None
+            and trainer.gradient_clip_val is None
             and self.optimizer is not None
             and _steps_without_closure(self.optimizer.optimizer)
             and bus.is_left_to("torchbus", *STEP_EVENTS)
@@ -108,9 +106,7 @@ class Optimization:
             self.forward_backward()
             self.progress.global_step += 1
         else:
-            trainer = self.trainer
-            self.optimizer_step(trainer, self.module, self.progress.epoch, batch_idx, self.optimizer, self._closure)
-            self.progress.global_step += 1
+            self.run_step(batch_idx)
         self.batch = None
         return self.outputs
 
@@ -126,9 +122,26 @@ class Optimization:
 
     # ---- automatic ---------------------------------------------------------------------------------------------------
 
+    def run_step(self, batch_idx: int) -> None:
+        """The optimizer's step, around all else.
+
+        Raises:
+            MisconfigurationException: whoever makes the step did not call the closure.
+        """
+        self._has_run = False
+        self.optimizer_step(self.trainer, self.module, self.progress.epoch, batch_idx, self.optimizer, self._closure)
+        if not self._has_run:
+            raise MisconfigurationException(
+                "The closure hasn't been executed, so nothing was trained. To fix: where `optimizer_step` is overridden, call"
+                " optimizer.step(closure=optimizer_closure); an optimizer of your own must call the closure in its `step`."
+            )
+        self.progress.global_step += 1
+
+    @torch.enable_grad()  # optimizers step without gradients, and not all switch them on for the closure
     def forward_backward(self) -> Tensor | None:
         """The closure: loss and gradients of the batch under way. May be called several times for one step (LBFGS)."""
         trainer, module, batch_idx = self.trainer, self.module, self.batch_idx
+        self._has_run = True
         loss = self.compute_loss()
         if self.optimizer is not None and (self.accumulate == 1 or batch_idx % self.accumulate == 0):
             optimizer = self.optimizer.optimizer
@@ -136,7 +149,7 @@ class Optimization:
             self.optimizer_zero_grad(trainer, module, self.progress.epoch, batch_idx, optimizer)
         if loss is not None:
             self.run_backward(loss, (), {})
-        return loss
+        return None if loss is None else loss.detach()
 
     def compute_loss(self) -> Tensor | None:
         """Run the training step; keep its outputs."""
@@ -147,6 +160,7 @@ class Optimization:
             with precision.forward_context():
                 returned = self.training_step(self.trainer, self.module, self.batch, self.batch_idx)
         if returned is None:
+            self._warn_of_none()
             return None
         loss = returned if isinstance(returned, Tensor) else _loss_of(returned)
         if self.accumulate > 1:
@@ -167,20 +181,37 @@ class Optimization:
         self.backward(trainer, module, loss, args, kwargs)
         self.after_backward(trainer, module)
 
-    def automatic_step(self, optimizer: Optimizer, closure: Any) -> Any:
-        """What ``optimizer.step(closure)`` does in ``LightningModule.optimizer_step``."""
-        trainer, module = self.trainer, self.module
+    def _warn_of_none(self) -> None:
+        if not self._warned_of_none and not self.outputs:  # there are some where a plugin took the loss away
+            self._warned_of_none = True
+            warnings.warn(
+                "training_step returned None: there is no loss to go back from. On purpose, that skips a batch; else add"
+                " the missing `return loss`.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    # ---- the step itself ---------------------------------------------------------------------------------------------
+
+    def step(self, optimizer: Optimizer, closure: Callable[[], Any], kwargs: dict[str, Any]) -> Any:
+        """What ``step(closure, **kwargs)`` of the optimizer that users are handed does."""
+        trainer, module, precision = self.trainer, self.module, self.precision
+        automatic = module.automatic_optimization
 
         def closure_with_hooks() -> Any:
             result = closure()
-            if self.precision.scaler is not None:
-                self.precision.unscale(optimizer)
+            if precision.scaler is not None:
+                precision.unscale(optimizer)
             self.before_optimizer_step(trainer, module, optimizer)
-            value, algorithm = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
-            self.clip_gradients(trainer, module, optimizer, value, algorithm)
+            if automatic:
+                value, algorithm = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+                self.clip_gradients(trainer, module, optimizer, value, algorithm)
             return result
 
-        return self.precision.step(optimizer, closure_with_hooks)
+        stepped = precision.step(optimizer, closure_with_hooks, **kwargs)
+        if not automatic:
+            self.progress.global_step += 1
+        return stepped
 
     # ---- manual ------------------------------------------------------------------------------------------------------
 
@@ -191,26 +222,15 @@ class Optimization:
         if isinstance(returned, Mapping):
             self.outputs = dict(returned)
         elif isinstance(returned, Tensor):
-            self.outputs = {"loss": returned.detach()}
+            self.outputs = {"loss": returned}
         elif returned is not None:
             raise MisconfigurationException(
-                f"training_step returned {returned!r}; in manual optimization it may return a tensor, a dictionary or None."
+                f"training_step returned {returned!r}; in manual optimization it must either return a Tensor, a dictionary,"
+                " or have no return."
             )
-        self.outputs = map_tensors(self.outputs, Tensor.detach)
-
-    def manual_step(self, optimizer: Optimizer, closure: Any) -> Any:
-        """What ``optimizer.step(closure)`` does in a training step that optimizes by itself."""
-
-        def closure_with_hooks() -> Any:
-            result = closure()
-            if self.precision.scaler is not None:
-                self.precision.unscale(optimizer)
-            self.before_optimizer_step(self.trainer, self.module, optimizer)
-            return result
-
-        stepped = self.precision.step(optimizer, closure_with_hooks)
-        self.progress.global_step += 1
-        return stepped
+        loss = self.outputs.get("loss")
+        if isinstance(loss, Tensor):
+            self.outputs["loss"] = loss.detach()
 
 
 def _steps_without_closure(optimizer: Optimizer) -> bool:
@@ -222,9 +242,12 @@ def _steps_without_closure(optimizer: Optimizer) -> bool:
 def _loss_of(returned: Any) -> Tensor:
     loss = returned.get("loss") if isinstance(returned, Mapping) else None
     if not isinstance(loss, Tensor):
-        what = f"a dictionary with {list(returned)}" if isinstance(returned, Mapping) else repr(returned)
+        if isinstance(returned, Mapping):
+            what = f"a dictionary with {list(returned)}, where the 'loss' key needs to be present and hold a tensor"
+        else:
+            what = repr(returned)
         raise MisconfigurationException(
-            f"training_step returned {what}. It must return the loss, a dictionary with the loss under the key `loss`,"
-            " or None to skip the backward pass."
+            f"training_step returned {what}. It must return a Tensor, a dict, or None: the loss, a dictionary with the loss"
+            " under the key `loss`, or nothing to skip the backward pass."
         )
     return loss

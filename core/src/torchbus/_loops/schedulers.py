@@ -58,13 +58,12 @@ class Schedulers:
         if monitor in metrics:
             return metrics[monitor]
         name = type(config.scheduler).__name__
-        message = (
-            f"The scheduler {name} follows `{monitor}`, which was not logged.{did_you_mean(monitor, metrics)}"
-            f" Logged were: {', '.join(sorted(metrics)) or 'none'}."
-        )
+        message = f"{name} conditioned on metric `{monitor}`, which is not available"
+        logged = f"Available metrics are: {', '.join(sorted(metrics)) or 'none'}.{did_you_mean(monitor, metrics)}"
         if config.strict:
             raise MisconfigurationException(
-                f"{message} To fix: log it with self.log({monitor!r}, ...), or set the scheduler's `strict` to False."
+                f"{message}. {logged} To fix: log it with self.log({monitor!r}, ...), or set the scheduler's `strict` to"
+                " False."
             )
-        warnings.warn(f"{message} It does not step.", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{message} but strict is False: it does not step. {logged}", RuntimeWarning, stacklevel=2)
         return None
