@@ -368,6 +368,17 @@ def test_a_scheduler_of_ones_own_may_follow_a_metric(quiet: Quiet) -> None:
     assert [type(one) for one in rest] == [Tensor, Tensor]
 
 
+def test_a_batch_that_ends_the_epoch_steps_schedulers_as_a_last_batch_does(quiet: Quiet) -> None:
+    class Ending(Bare):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+            return -1 if batch_idx == 2 else None
+
+    module = Ending(with_scheduler(lambda o: {"scheduler": StepLR(o, 1, 0.5), "interval": "step"}))
+    trainer = quiet(accumulate_grad_batches=2)
+    trainer.fit(module, loader(12))
+    assert (trainer.global_step, module.lr_schedulers().last_epoch) == (1, 2)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_a_metric_that_was_never_logged_is_an_error_or_a_warning(quiet: Quiet, strict: bool) -> None:
     configuration = {"monitor": "absent", "strict": strict}

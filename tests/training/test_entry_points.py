@@ -220,6 +220,17 @@ def test_a_fit_goes_on_when_the_limit_is_raised(quiet: Quiet) -> None:
     trainer.max_epochs = 3
     trainer.fit(module, loader(8), loader(4))
     assert (trainer.current_epoch, trainer.global_step, module.counts["train"]) == (3, 12, 12)
+    trainer.fit_loop.max_epochs += 1  # as scripts for Lightning have it
+    trainer.fit(module, loader(8), loader(4))
+    assert (trainer.max_epochs, trainer.current_epoch, trainer.global_step) == (4, 4, 16)
+
+
+def test_modules_in_evaluation_mode_are_told_of_and_left_so(quiet: Quiet) -> None:
+    module = Bare(dropout=0.5)
+    module.network[2].eval()
+    with pytest.warns(UserWarning, match=r"1 module\(s\) in eval mode at the start of training: `network.2`"):
+        quiet().fit(module, loader(4))
+    assert not module.network[2].training
 
 
 # ---- data --------------------------------------------------------------------------------------------------------------

@@ -184,6 +184,24 @@ def test_a_step_without_its_closure_is_an_error(quiet: Quiet) -> None:
             quiet().fit(module, loader(2))
 
 
+def test_a_step_that_replaces_the_one_of_the_class_gets_the_closure_too(quiet: Quiet) -> None:
+    heard: list[bool] = []
+
+    def optimize(module: Any) -> Any:
+        optimizer = sgd(module)
+        step = optimizer.step
+
+        def replaced(closure: Any) -> Any:
+            heard.append(callable(closure))
+            return step(closure)
+
+        optimizer.step = replaced
+        return optimizer
+
+    quiet().fit(Bare(optimize), loader(4))
+    assert heard == [True, True]
+
+
 def test_an_override_of_optimizer_step_gets_the_loss_without_its_graph(quiet: Quiet) -> None:
     losses: list[Tensor] = []
 
@@ -196,6 +214,17 @@ def test_an_override_of_optimizer_step_gets_the_loss_without_its_graph(quiet: Qu
     quiet().fit(plain, loader())
     assert_same(weights(overriding), weights(plain))
     assert not any(one.requires_grad for one in losses)
+
+
+def test_accumulation_may_begin_within_an_epoch(quiet: Quiet) -> None:
+    class Beginning(Bare):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 2:
+                self.trainer.accumulate_grad_batches = 2
+
+    trainer = quiet()
+    trainer.fit(Beginning(), loader(12))
+    assert trainer.global_step == 4  # each of the first two batches, then two pairs
 
 
 def test_every_second_step_may_be_left_out(quiet: Quiet) -> None:
@@ -265,6 +294,22 @@ def test_gradients_are_clipped_by_value(quiet: Quiet, algorithm: str) -> None:
 @pytest.mark.parametrize("limit", [0, 0.0, -1.0])
 def test_a_limit_that_is_not_above_zero_clips_nothing(quiet: Quiet, limit: float) -> None:
     assert torch.equal(clipped(quiet, limit), clipped(quiet))
+
+
+def test_a_limit_that_is_set_during_an_epoch_counts_from_then_on(quiet: Quiet) -> None:
+    norms: list[float] = []
+
+    class Setting(Bare):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            self.trainer.gradient_clip_val = [None, 0.01, None][batch_idx]
+
+        def on_train_batch_end(self, *values: Any) -> None:
+            norms.append(
+                nn.utils.get_total_norm([one.grad for one in self.parameters() if one.grad is not None]).item()
+            )
+
+    quiet().fit(Setting(), loader(6))
+    assert [one < 0.011 for one in norms] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from .._rng import capture_rng, restore_rng
 from .._state import RunningStage
 from .device import Transfer
 from .evaluation import EvaluationLoop
+from .limits import OfTrainer
 from .logging import LoggerOutput
 from .optimization import Optimization
 from .progress import FitProgress
@@ -48,6 +49,7 @@ class FitLoop:
     """
 
     optimization: Optimization
+    max_epochs, min_epochs, max_steps, min_steps = OfTrainer(), OfTrainer(), OfTrainer(), OfTrainer()
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -123,13 +125,14 @@ class FitLoop:
         progress.total_batches += 1
         results.batch, results.batch_size, results.in_batches = batch, None, True
         is_last = fetcher.done or batch_idx + 1 >= self.max_batches
-        is_accumulating = self.accumulate > 1 and (batch_idx + 1) % self.accumulate != 0 and not is_last
 
         answers = self.train_batch_start(trainer, module, batch, batch_idx)
         if answers and -1 in answers:
             progress.batches_done += 1
-            self.schedulers.update("epoch", plateau=False)
+            self._step_schedulers(is_accumulating=False, is_last=True)
             return False
+        accumulate = trainer.accumulate_grad_batches
+        is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
         outputs = self.optimization.run(batch, batch_idx, is_accumulating)
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
@@ -254,9 +257,8 @@ class FitLoop:
 
     def _prepare_epoch(self) -> None:
         """Decide what holds for every batch of the coming epoch."""
-        self.accumulate = self.trainer.accumulate_grad_batches
         self.is_validated_epoch = self._validates_in_this_epoch()
-        self.optimization.prepare_epoch()
+        self.optimization.look()
 
     # ---- going on where a checkpoint ended -----------------------------------------------------------------------------
 

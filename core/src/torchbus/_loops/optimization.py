@@ -50,7 +50,6 @@ class Optimization:
         self.module = trainer.lightning_module
         self.progress = trainer.fit_loop.progress
         self.precision = trainer.precision_plugin
-        self.accumulate = trainer.accumulate_grad_batches
         self.training_step = bus.emitter(TrainingStep)
         self.optimizer_step = bus.emitter(OptimizerStep)
         self.before_zero_grad = bus.emitter(BeforeZeroGrad)
@@ -68,15 +67,11 @@ class Optimization:
         self._warned_of_none = False
         self.look()
 
-    def prepare_epoch(self) -> None:
-        """Decide what holds for every batch of the coming epoch."""
-        self.accumulate = self.trainer.accumulate_grad_batches
-        self.look()
-
     def look(self) -> None:
-        """Decide what depends on who listens."""
+        """Decide what depends on who listens, and on settings that hooks may change."""
         trainer, bus = self.trainer, self.trainer.bus
-        self.changes_seen = bus.changes
+        self.changes_seen, self.clip_seen = bus.changes, trainer.gradient_clip_val
+        self.accumulate = trainer.accumulate_grad_batches
         self.automatic = self.module.automatic_optimization
         self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
         self.needs_outputs = bus.is_heard(TrainBatchEnd)
@@ -84,7 +79,7 @@ class Optimization:
             self.automatic
             and self.accumulate == 1
             and self.precision.is_plain
-            and trainer.gradient_clip_val is None
+            and self.clip_seen is None
             and self.optimizer is not None
             and _steps_without_closure(self.optimizer.optimizer)
             and bus.is_left_to("torchbus", *STEP_EVENTS)
@@ -94,7 +89,12 @@ class Optimization:
         """Train on one batch; return the step's outputs, the loss detached."""
         self.batch, self.batch_idx = batch, batch_idx
         self.outputs = {}
-        if self.changes_seen != self.trainer.bus.changes:
+        trainer = self.trainer
+        if (
+            self.changes_seen != trainer.bus.changes
+            or self.clip_seen is not trainer.gradient_clip_val
+            or self.accumulate != trainer.accumulate_grad_batches
+        ):
             self.look()
         if self.is_plain:
             self.plain_step()
@@ -236,7 +236,10 @@ class Optimization:
 def _steps_without_closure(optimizer: Optimizer) -> bool:
     """Whether gradients may be computed before the step instead of inside it, with the same result."""
     hooks = getattr(optimizer, "_optimizer_step_pre_hooks", None)
-    return type(optimizer).__module__.startswith("torch.optim.") and not hooks and not isinstance(optimizer, LBFGS)
+    # schedulers put a step in the place of the class's that counts calls
+    is_replaced = "step" in vars(optimizer) and not hasattr(optimizer.step, "_wrapped_by_lr_sched")
+    is_of_torch = type(optimizer).__module__.startswith("torch.optim.") and not isinstance(optimizer, LBFGS)
+    return is_of_torch and not hooks and not is_replaced
 
 
 def _loss_of(returned: Any) -> Tensor:
