@@ -180,14 +180,14 @@ def test_a_batch_whose_size_cannot_be_found_asks_for_it(quiet: Quiet) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [
-        ({"name": "x", "value": torch.zeros(2)}, ValueError, ["'x'", "shape (2,)", "To fix", "mean()"]),
-        ({"name": "x", "value": {"a": 1}}, ValueError, ["'x'", "dictionary", "self.log_dict"]),
-        ({"name": "x", "value": "text"}, ValueError, ["'x'", "str", "number"]),
+        ({"name": "x", "value": torch.zeros(2)}, ValueError, ["self.log(x", "shape (2,)", "To fix", "mean()"]),
+        ({"name": "x", "value": {"a": 1}}, ValueError, ["self.log(x, {'a': 1})", "dict ", "self.log_dict"]),
+        ({"name": "x", "value": "text"}, ValueError, ["self.log(x, text)", "str ", "number"]),
         ({"name": 1, "value": 1.0}, TypeError, ["name", "string", "int"]),
         (
             {"name": "x", "value": 1.0, "reduce_fx": "maen"},
             L.MisconfigurationException,
-            ["'x'", "'maen'", "Did you mean", "`mean`"],
+            ["self.log(x", "'maen'", "Did you mean", "`mean`"],
         ),
         (
             {"name": "x/dataloader_idx_0", "value": 1.0},
@@ -212,7 +212,7 @@ def test_logging_outside_of_what_is_collected_says_where_it_happened(quiet: Quie
         def on_fit_start(self) -> None:
             self.log("x", 1.0)
 
-    refused(L.MisconfigurationException, ["'x'", "`on_fit_start`"], lambda: quiet().fit(Module(), loader()))
+    refused(L.MisconfigurationException, ["self.log(x", "`on_fit_start`"], lambda: quiet().fit(Module(), loader()))
 
 
 def test_one_name_with_two_sets_of_arguments_is_refused(quiet: Quiet) -> None:
@@ -221,7 +221,7 @@ def test_one_name_with_two_sets_of_arguments_is_refused(quiet: Quiet) -> None:
             self.log("x", 1.0, prog_bar=batch_idx > 0)
             return self.loss(batch)
 
-    words = ["'x'", "twice", "`training_step`", "different arguments", "To fix"]
+    words = ["self.log(x", "twice", "`training_step`", "different arguments", "To fix"]
     refused(L.MisconfigurationException, words, lambda: quiet().fit(Module(), loader()))
 
 

@@ -26,12 +26,13 @@ def check_levels(hook: str, name: str, on_step: bool | None, on_epoch: bool | No
     Raises:
         MisconfigurationException: the hook does not allow it, or neither level was asked for.
     """
-    where = f"self.log({name!r}) in `{hook}`"
+    where = f"`self.log({name}, ...)` in `{hook}`"
     if not hook:
-        raise MisconfigurationException(f"self.log({name!r}) was called outside of every hook and step.")
+        raise MisconfigurationException(f"You can't `self.log({name}, ...)` outside of every hook and step.")
     if hook not in _TRAINING | _EVALUATION | _EPOCH:
         raise MisconfigurationException(
-            f"{where}: nothing can be logged there. Log in a step, in a batch hook or at the end of an epoch instead."
+            f"You can't `self.log({name}, ...)` in `{hook}`: nothing is collected there. Log in a step, in a batch"
+            " hook or at the end of an epoch instead."
         )
     per_step = hook in _TRAINING if on_step is None else on_step
     per_epoch = hook not in _TRAINING if on_epoch is None else on_epoch
@@ -41,5 +42,7 @@ def check_levels(hook: str, name: str, on_step: bool | None, on_epoch: bool | No
             " To fix: leave both out, or pass on_step=False, on_epoch=True."
         )
     if not (per_step or per_epoch):
-        raise MisconfigurationException(f"{where}: on_step=False and on_epoch=False leave nothing to log.")
+        raise MisconfigurationException(
+            f"{where}: `self.log(on_step=False, on_epoch=False)` is not useful. To fix: leave one of them out."
+        )
     return per_step, per_epoch

@@ -18,7 +18,9 @@ from ._errors import MisconfigurationException
 from ._hooks import DataHooks, ModuleHooks
 from ._hparams import HyperparametersMixin
 from ._loading import class_only, load_module
-from ._metrics import LogOptions, warn_unattached
+from ._loggable import metric_items
+from ._metrics import warn_unattached
+from ._results import LogOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,7 +197,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         rank_zero_only: bool = False,
     ) -> None:
         """Log several numbers at once; see ``log``."""
-        for name, value in dictionary.items():
+        for name, value in metric_items(dictionary):
             self.log(
                 name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
                 add_dataloader_idx, batch_size, None, rank_zero_only,

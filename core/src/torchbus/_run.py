@@ -74,6 +74,7 @@ def attach(trainer: Trainer, datamodule: LightningDataModule | None) -> None:
     if datamodule is not None:
         datamodule.trainer = trainer
     trainer.wiring.attach(module, datamodule)
+    trainer.metrics.attach(module, bool(trainer.loggers))
     check_entry(trainer)
 
 
@@ -113,6 +114,7 @@ def _fail(trainer: Trainer, error: BaseException) -> None:
         trainer.bus.emitter(events.Finalize)("failed")
     finally:
         trainer.strategy.teardown()
+        trainer.metrics.close()
         trainer.state.stage = None
         trainer.wiring.detach()
         trainer.report_faults()
@@ -164,6 +166,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     bus.emitter(events.Teardown)(trainer, module, stage)
     bus.emitter(events.Finalize)("success")
     trainer.strategy.teardown()
+    trainer.metrics.close()
     state.status, state.stage = TrainerStatus.FINISHED, None
     trainer.wiring.detach()
     trainer.report_faults()

@@ -14,7 +14,8 @@ from torchbus_hookspecs import events
 from .._adapters import overridden_methods
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader, without_shuffling
-from .._metrics import Results
+from .._loggable import scalar
+from .._results import Results
 from .device import Transfer
 from .logging import LoggerOutput
 
@@ -130,7 +131,7 @@ class EvaluationLoop:
         if not self.is_sanity_check:
             self.output.send(merged)
         self.finish(trainer, module)
-        return [{name: value.item() for name, value in {**output, **closing}.items()} for output in outputs]
+        return [{name: scalar(name, value) for name, value in {**output, **closing}.items()} for output in outputs]
 
     # ---- parts ---------------------------------------------------------------------------------------------------------
 

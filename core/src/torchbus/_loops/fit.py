@@ -20,7 +20,7 @@ from .._data.fetch import Fetcher
 from .._data.length import limited_length
 from .._data.source import combine, request_loader, without_shuffling
 from .._errors import MisconfigurationException
-from .._metrics import Results
+from .._results import Results
 from .._rng import capture_rng, restore_rng
 from .._state import RunningStage
 from .device import Transfer

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torchbus_hookspecs.events import LogMetrics, LogRecord, Save
 
+from .._loggable import scalar
+
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
@@ -40,7 +42,7 @@ class LoggerOutput:
         if not metrics or not self.is_wanted():
             return
         trainer.metrics.remember(metrics)
-        plain: dict[str, float] = {name: value.item() for name, value in metrics.items()}
+        plain: dict[str, float] = {name: scalar(name, value) for name, value in metrics.items()}
         if step is None:
             chosen = plain.pop("step", None)
             if chosen is None:
