@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock, call
 
 import pytest
 import torchbus as L
@@ -261,6 +262,63 @@ def test_a_method_may_leave_out_the_index_of_the_loader(bus: Bus) -> None:
 
     bus.register(Short())
     assert bus.emitter(ValidationBatchEnd)(1, 2, 3, 4, 5, 0) == [5]
+
+
+def test_starred_methods_get_the_index_where_there_are_several_loaders(bus: Bus) -> None:
+    class Starred(Callback):
+        def on_validation_batch_end(self, *args: Any) -> Any:
+            return args[5:]
+
+    bus.register(Starred())
+    emit = bus.emitter(ValidationBatchEnd)
+    assert emit(1, 2, 3, 4, 5, 0) == [()]
+    bus.scope.several_loaders = True
+    assert emit(1, 2, 3, 4, 5, 0) == [(0,)]
+
+
+def test_starred_methods_of_the_transfer_always_get_the_index(bus: Bus) -> None:
+    class Module:
+        def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any: ...
+
+    class Starred(Module):
+        def on_before_batch_transfer(self, *args: Any) -> Any:
+            return args
+
+    bus.register(Starred(), "module", shape=Shape(Module, ("on_before_batch_transfer",), leading=False))
+    assert bus.emitter(BeforeBatchTransfer)(1, 2, "batch", 0) == ("batch", 0)
+
+
+def test_log_metrics_is_called_by_keyword_as_far_as_names_fit(bus: Bus) -> None:
+    class Turned(Callback):
+        def log_metrics(self, step: Any, metrics: Any) -> Any:
+            return metrics, step
+
+    class Starred(Callback):
+        def log_metrics(self, *args: Any, **kwargs: Any) -> Any:
+            return args, kwargs
+
+    class Renamed(Callback):
+        def log_metrics(self, values: Any, step: Any = None) -> Any:
+            return values, step
+
+    shape = Shape(Callback, ("log_metrics",))
+    for plugin, found in (
+        (Turned(), ({"a": 1.0}, 3)),
+        (Starred(), ((), {"metrics": {"a": 1.0}, "step": 3})),
+        (Renamed(), ({"a": 1.0}, 3)),
+    ):
+        bus.register(plugin, "logger", shape=shape)
+        assert bus.emitter(LogMetrics)({"a": 1.0}, 3) == [found]
+        bus.unregister("logger")
+
+
+def test_a_mock_in_place_of_a_method_is_called_as_any_other_and_hears_nothing_else(bus: Bus) -> None:
+    class Mocked(Callback):
+        log_metrics = MagicMock(return_value=None)
+
+    bus.register(Mocked(), "logger", shape=Shape(Callback, ("log_metrics",)))
+    bus.emitter(LogMetrics)({"a": 1.0}, 3)
+    assert Mocked.log_metrics.mock_calls == [call(metrics={"a": 1.0}, step=3)]
 
 
 def test_a_module_is_called_without_trainer_and_module(bus: Bus) -> None:

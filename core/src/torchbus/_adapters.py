@@ -17,6 +17,7 @@ from typing import Any
 from torchbus_hookspecs.markers import PROJECT
 from torchbus_hookspecs.specs import HOOKS
 
+from ._dispatch import Scope
 from ._errors import PluginValidationError, did_you_mean
 
 __all__ = ["Implementations", "Shape", "Target", "adapt", "hook_arguments", "overridden_methods"]
@@ -79,7 +80,7 @@ def overridden_methods(plugin: object, base: type, names: Iterable[str]) -> dict
     return found
 
 
-def adapt(plugin: object, shape: Shape, name: str) -> Implementations:
+def adapt(plugin: object, shape: Shape, name: str, scope: Scope) -> Implementations:
     """A namespace of hook implementations, one for each hook method that ``plugin`` overrides.
 
     Raises:
@@ -95,7 +96,7 @@ def adapt(plugin: object, shape: Shape, name: str) -> Implementations:
             options["trylast"] = True
         arguments = hook_arguments(hook)
         own = arguments if shape.leading or arguments[:1] != ("trainer",) else arguments[2:]
-        target = _target(hook, method, own, shape, name)
+        target = _target(hook, method, own, shape, name, scope)
         setattr(namespace, hook, _shim(hook, arguments, target, options))
     for hook, method in _decorated_methods(plugin, shape):
         setattr(namespace, hook, method)
@@ -130,7 +131,7 @@ def _inherited_options(plugin: object, hook: str) -> dict[str, Any]:
     """The ``hookimpl`` options of the nearest class that gives any: an override keeps its parent's place in the order."""
     for owner in type(plugin).__mro__:
         options = getattr(vars(owner).get(hook), OPTIONS, None)
-        if options is not None:
+        if isinstance(options, dict):  # a mock has every attribute
             return dict(options)
     return {}
 
@@ -149,20 +150,24 @@ def _shim(hook: str, arguments: Sequence[str], target: Target, options: dict[str
     return shim
 
 
-def _target(hook: str, method: Callable[..., Any], arguments: tuple[str, ...], shape: Shape, plugin: str) -> Target:
+def _target(
+    hook: str, method: Callable[..., Any], arguments: tuple[str, ...], shape: Shape, plugin: str, scope: Scope
+) -> Target:
     if "args" in arguments and "kwargs" in arguments:
         return Target(_spread(method, arguments), arguments, (), shape.final)
     try:
-        parameters = list(inspect.signature(method).parameters.values())
+        # inspect would compare an object that can be called with classes, which a mock would remember
+        called: Any = method
+        if not (inspect.isroutine(method) or isinstance(method, functools.partial)):
+            called = called.__call__
+        parameters = list(inspect.signature(called).parameters.values())
     except (TypeError, ValueError):  # a builtin or a mock without a signature: trust it
         return Target(method, arguments, (), shape.final)
     kinds = {one.kind for one in parameters}
     by_keyword = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
-    for name in _BY_KEYWORD.get(hook, ()):
-        if inspect.Parameter.VAR_KEYWORD in kinds or any(
-            one.name == name and one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters
-        ):
-            by_keyword.add(name)
+    passed = _BY_KEYWORD.get(hook, frozenset())
+    by_keyword |= {one.name for one in parameters if one.name in passed and one.kind is one.POSITIONAL_OR_KEYWORD}
+    by_keyword |= passed if inspect.Parameter.VAR_KEYWORD in kinds else frozenset()
     named = tuple(name for name in arguments if name in by_keyword)
     positional = tuple(name for name in arguments if name not in by_keyword)
     places = [one for one in parameters if one.kind in _PLACES and one.name not in named]
@@ -183,18 +188,21 @@ def _target(hook: str, method: Callable[..., Any], arguments: tuple[str, ...], s
                 plugin=plugin,
             )
     if starred:
+        # hooks of evaluation are told the loader where there are several; hooks of the transfer, always
         is_indexed = positional[-2:] == ("batch_idx", "dataloader_idx")
-        function = _without_needless_index(method) if is_indexed else method
+        function = _without_needless_index(method, scope) if is_indexed else method
         return Target(function, positional, named, shape.final)
     return Target(method, positional[: len(places)], named, shape.final)
 
 
-_BY_KEYWORD = {
-    "setup": ("stage",),
-    "teardown": ("stage",),
-    "configure_gradient_clipping": ("gradient_clip_val", "gradient_clip_algorithm"),
+_BY_KEYWORD: dict[str, frozenset[str]] = {
+    "setup": frozenset({"stage"}),
+    "teardown": frozenset({"stage"}),
+    "configure_gradient_clipping": frozenset({"gradient_clip_val", "gradient_clip_algorithm"}),
+    "log_metrics": frozenset({"metrics", "step"}),
 }
-"""What Lightning passes by keyword, wherever the method takes it so."""
+"""Arguments that Lightning passes by keyword, where a method has them under that name."""
+
 _PLACES = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -208,11 +216,11 @@ def _spread(method: Callable[..., Any], arguments: tuple[str, ...]) -> Callable[
     return spread
 
 
-def _without_needless_index(method: Callable[..., Any]) -> Callable[..., Any]:
+def _without_needless_index(method: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     """For ``*args``: leave out ``dataloader_idx``, the last argument, while it is that of the only loader."""
 
     def call(*values: Any, **named: Any) -> Any:
-        return method(*(values if values[-1] else values[:-1]), **named)
+        return method(*(values if values[-1] or scope.several_loaders else values[:-1]), **named)
 
     return call
 

@@ -139,7 +139,7 @@ class Bus:
         self._refuse_twins(plugin, name)
         shape = shape or _shape_of(plugin)
         implementations = verified_hookimpls(
-            adapt(plugin, shape, name) if shape else plugin, name, must_hear=shape is None
+            adapt(plugin, shape, name, self.scope) if shape else plugin, name, must_hear=shape is None
         )
         record = Plugin(
             name,

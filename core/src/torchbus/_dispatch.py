@@ -29,12 +29,18 @@ __all__ = ["Chain", "Implementation", "Scope", "empty_function", "install"]
 
 
 class Scope:
-    """Which hook is running. ``self.log`` reads it to choose its defaults."""
+    """What is going on.
 
-    __slots__ = ("hook",)
+    Attributes:
+        hook: which hook is running. ``self.log`` reads it to choose its defaults.
+        several_loaders: whether batches come from several loaders in turn, so that a batch needs its loader's index.
+    """
+
+    __slots__ = ("hook", "several_loaders")
 
     def __init__(self) -> None:
         self.hook = ""
+        self.several_loaders = False
 
 
 @dataclass(slots=True)

@@ -82,6 +82,7 @@ class EvaluationLoop:
             combined.limits = self._limits() if sequential else self._limits() * len(combined.flattened)
             batches = combined.batches()
             several = sequential and len(combined.flattened) > 1
+            trainer.bus.scope.several_loaders = several
             check_index_argument(module, self.stage, several)
             restores_modes = self._restores_modes()
             with module_modes(module, restores_modes):

@@ -62,7 +62,9 @@ class PredictionLoop:
                 self.track_indices = False
                 self._drawn = until_done.enter_context(drawn_indices(combined.flattened))
             batches = combined.batches()
-            check_index_argument(module, "predict", len(combined.flattened) > 1)
+            several = len(combined.flattened) > 1
+            trainer.bus.scope.several_loaders = several
+            check_index_argument(module, "predict", several)
             with module_modes(module, restore=True):
                 self.model_eval(trainer, module)
                 self.start(trainer, module)
