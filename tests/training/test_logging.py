@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchbus as L
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torchbus_hookspecs import Logger
 from torchmetrics import MeanAbsoluteError, MeanMetric, MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import MulticlassPrecision, MulticlassRecall
 
@@ -78,6 +82,42 @@ def test_a_batch_counts_by_its_size_in_means_only(quiet: Quiet) -> None:
     trainer = quiet()
     trainer.fit(Stepping(step), loader(6, batch_size=5))
     assert numbers(trainer.callback_metrics) == {"mean": 0.16667, "sum": 1.0, "max": 1.0, "given": 0.75}
+
+
+@dataclass
+class Parts:
+    x: Tensor
+    text: str = "text"
+
+
+class Own:
+    """A batch of a class of its own, which can be gone through."""
+
+    def __iter__(self) -> Any:
+        yield "text"
+        yield torch.ones(3, 4)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        torch.ones(3), (torch.ones(3, 2), torch.ones(3)), {"text": ["a", "b"], "x": {"y": torch.ones(3)}}, Parts(torch.ones(3)),
+        Own(), {torch.ones(3)}, [np.ones(7), torch.ones(3)], UserDict(x=torch.ones(3)),
+    ],
+    ids=lambda batch: type(batch).__name__,
+)  # fmt: skip
+def test_the_size_of_a_batch_is_found_wherever_its_tensors_are(quiet: Quiet, batch: Any) -> None:
+    class Module(Bare):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("x", float(batch_idx))
+            self.log("y", float(batch_idx), batch_size=1)
+
+    class Batches:
+        def __iter__(self) -> Any:
+            return iter([batch, torch.ones(1, 4)])
+
+    [found] = quiet().validate(Module(), Batches(), verbose=False)
+    assert found == {"x": 0.25, "y": 0.5}
 
 
 # ---- values ------------------------------------------------------------------------------------------------------------
@@ -408,3 +448,99 @@ def test_metrics_that_share_a_state_are_computed_from_all_of_the_epoch_and_share
     assert numbers(trainer.callback_metrics) == {
         "MulticlassPrecision": round(precision, 5), "MulticlassRecall": round(recall, 5),
     }  # fmt: skip
+
+
+# ---- hyperparameters, and results printed ------------------------------------------------------------------------------
+
+
+class Remembering(Logger):
+    """Keeps what it is told."""
+
+    name, version = "remembering", 0
+
+    def __init__(self) -> None:
+        self.params: list[dict[str, Any]] = []
+        self.metrics: list[tuple[int | None, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.metrics.append((step, metrics))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        self.params.append(params)
+
+
+class WithParams(Bare):
+    def __init__(self, params: Any, logger: bool = True) -> None:
+        super().__init__()
+        if params is not None:
+            self.save_hyperparameters(params, logger=logger)
+
+
+class DataWithParams(L.LightningDataModule):
+    def __init__(self, params: Any, logger: bool = True) -> None:
+        super().__init__()
+        if params is not None:
+            self.save_hyperparameters(params, logger=logger)
+
+    def train_dataloader(self) -> Any:
+        return loader(2)
+
+
+@pytest.mark.parametrize(
+    ("of_module", "of_data", "told"),
+    [
+        ({"a": 1}, {"b": 2}, [{"a": 1, "b": 2}]),
+        ({"a": 1, "c": 3}, {"a": 1, "b": 2}, [{"a": 1, "c": 3, "b": 2}]),
+        (None, {"b": 2}, [{"b": 2}]),
+        ({}, None, [{}]),
+        (None, None, []),
+    ],
+)
+def test_loggers_are_told_the_hyperparameters_of_module_and_datamodule_together(
+    quiet: Quiet, of_module: Any, of_data: Any, told: Any
+) -> None:
+    logger = Remembering()
+    quiet(logger=logger).fit(WithParams(of_module), datamodule=DataWithParams(of_data))
+    assert logger.params == told
+    assert [list(one) for one in logger.params] == [list(one) for one in told]
+
+
+@pytest.mark.parametrize("value", [torch.tensor([1, 2]), np.ones(2), [1, {"x": None}], "text"])
+def test_equal_hyperparameters_of_both_are_told_once(quiet: Quiet, value: Any) -> None:
+    logger = Remembering()
+    quiet(logger=logger).fit(WithParams({"a": value}), datamodule=DataWithParams({"a": value}))
+    assert [list(one) for one in logger.params] == [["a"]]
+
+
+@pytest.mark.parametrize(
+    "differing",
+    [
+        (1, 2), (1, True), (torch.tensor([1, 2]), torch.tensor([1, 3])), (torch.ones(2), torch.ones(3)),
+        (np.ones(2), np.zeros(2)), (torch.tensor(1), 1), ([torch.ones(2)], [torch.zeros(2)]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_different_hyperparameters_of_one_name_are_refused_unless_one_is_not_for_loggers(
+    quiet: Quiet, differing: tuple[Any, Any]
+) -> None:
+    one, other = ({"a": value} for value in differing)
+    with pytest.raises(RuntimeError, match=r"Error while merging hparams: .*\['a'\].*To fix"):
+        quiet(logger=Remembering()).fit(WithParams(one), datamodule=DataWithParams(other))
+    quiet(logger=Remembering()).fit(WithParams(one), datamodule=DataWithParams(other, logger=False))
+    quiet(logger=False).fit(WithParams(one), datamodule=DataWithParams(other))
+
+
+def test_results_of_several_loaders_are_printed_side_by_side(quiet: Quiet, capsys: pytest.CaptureFixture[str]) -> None:
+    class Module(Bare):
+        def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+            self.log("loss", 1.5 + dataloader_idx)
+            self.log(f"own_{dataloader_idx}", 7, add_dataloader_idx=False)
+
+    quiet().validate(Module(), [loader(2), loader(2)])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "─" not in line]
+    assert rows == [
+        ["Validate", "metric", "DataLoader", "0", "DataLoader", "1"],
+        ["loss", "1.5", "2.5"],
+        ["own_0", "7"],
+        ["own_1", "7"],
+    ]

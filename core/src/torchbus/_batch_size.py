@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,13 +14,17 @@ from ._errors import MisconfigurationException
 __all__ = ["extract_batch_size"]
 
 
+# to go through an iterator would be to use it up
+_NO_COLLECTIONS = (str, bytes, Iterator)
+
+
 def _sizes(batch: Any) -> Iterator[int]:
     if isinstance(batch, Tensor):
         yield batch.size(0) if batch.dim() else 1
     elif isinstance(batch, Mapping):
         for value in batch.values():
             yield from _sizes(value)
-    elif isinstance(batch, list | tuple):
+    elif isinstance(batch, Iterable) and not isinstance(batch, _NO_COLLECTIONS) and not hasattr(batch, "__array__"):
         for value in batch:
             yield from _sizes(value)
     elif is_dataclass(batch) and not isinstance(batch, type):

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from types import FrameType
 from typing import Any
 
-__all__ = ["AttributeDict", "HyperparametersMixin"]
+__all__ = ["AttributeDict", "HyperparametersMixin", "merged_hparams"]
 
 
 class AttributeDict(dict[str, Any]):
@@ -112,6 +112,35 @@ class HyperparametersMixin:
         for name in ignore_list:
             for kept in (self.hparams, self.__dict__.get("_hparams_initial", {})):
                 kept.pop(name, None)
+
+
+def merged_hparams(*owners: HyperparametersMixin) -> dict[str, Any]:
+    """The hyperparameters of module and datamodule as they were saved, in one dictionary for the loggers.
+
+    Raises:
+        RuntimeError: both have one of the same name, and of different type or value.
+    """
+    merged: dict[str, Any] = {}
+    for one in owners:
+        initial = one.hparams_initial
+        differing = [name for name in initial if name in merged and not _equal(merged[name], initial[name])]
+        if differing:
+            raise RuntimeError(
+                f"Error while merging hparams: module and datamodule both have {differing}, with different values. To fix:"
+                " rename them, or leave one out: save_hyperparameters(ignore=[...])."
+            )
+        merged.update(initial)
+    return merged
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    try:
+        return bool(one == other)
+    except (RuntimeError, ValueError):  # tensors and arrays compare element by element, if their shapes allow it
+        shapes = getattr(one, "shape", None), getattr(other, "shape", None)
+        return None not in shapes and shapes[0] == shapes[1] and bool((one == other).all())
 
 
 def _copied(value: Any) -> Any:

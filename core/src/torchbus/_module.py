@@ -80,6 +80,11 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             if isinstance(child, LightningModule):
                 child.trainer = trainer
 
+    def __dir__(self) -> list[str]:
+        # those who read whatever is listed, as torch.jit.trace does, must not meet the error of an absent trainer
+        listed: list[str] = super().__dir__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return [name for name in listed if name != "trainer" or self._trainer is not None]
+
     @property
     def device(self) -> torch.device:
         """The device of the module's parameters (CPU if it has none)."""

@@ -11,9 +11,14 @@ __all__ = ["fault_report", "results_table"]
 
 def results_table(results: Sequence[dict[str, float]], stage: str) -> str:
     """What an evaluation logged, a row a metric, a column a loader."""
-    names = sorted({name for one in results for name in one})
-    heads = [f"{stage} metric", *(f"loader {index}" if len(results) > 1 else "value" for index in range(len(results)))]
-    rows = [[name, *(f"{one[name]:.6g}" if name in one else "" for one in results)] for name in names]
+    columns = [
+        {name.removesuffix(f"/dataloader_idx_{index}"): value for name, value in one.items()}
+        for index, one in enumerate(results)
+    ]
+    names = sorted({name for one in columns for name in one})
+    heads = [f"{'Validate' if stage == 'validation' else 'Test'} metric"]
+    heads += [f"DataLoader {index}" for index in range(len(columns))]
+    rows = [[name, *(f"{one[name]:.6g}" if name in one else "" for one in columns)] for name in names]
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
 
     def line(cells: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
 from ._compile import unwrapped
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
+from ._hparams import merged_hparams
 from ._loops.optimization import Optimization
 from ._loops.schedulers import look_at_monitors
 from ._module import LightningModule
@@ -242,21 +243,10 @@ def _tell_loggers(trainer: Trainer) -> None:
     if not trainer.loggers:
         return
     bus, module, datamodule = trainer.bus, trainer.lightning_module, trainer.datamodule
-    merged: dict[str, Any] = {}
     if trainer.enable_autolog_hparams:
-        owners = [one for one in (datamodule, module) if one is not None and one._log_hyperparams]
-        initial = [one.hparams_initial for one in owners]
-        if len(initial) == 2:
-            differing = sorted(key for key in initial[0] if key in initial[1] and initial[0][key] != initial[1][key])
-            if differing:
-                raise MisconfigurationException(
-                    f"Module and datamodule both have hyperparameters {differing}, with different values. To fix: rename"
-                    " them, or leave one out: save_hyperparameters(ignore=[...])."
-                )
-        for one in initial:
-            merged.update(one)
-    if merged:
-        bus.emitter(events.LogHyperparams)(merged, (), {})
+        owners = [one for one in (module, datamodule) if one is not None and one._log_hyperparams]
+        if owners:
+            bus.emitter(events.LogHyperparams)(merged_hparams(*owners), (), {})
     bus.emitter(events.LogGraph)(module, None)
     bus.emitter(events.Save)()
 

@@ -48,6 +48,7 @@ class FolderLogger(Logger):
         self._prefix = prefix
         self.hparams: dict[str, Any] = {}
         self._unsaved_hparams = False
+        self._has_hparams_file = False
         if "://" in self._save_dir:
             raise MisconfigurationException(
                 f"{type(self).__name__}: `save_dir` is {self._save_dir!r}; it must be a folder of a local file system."
@@ -86,11 +87,15 @@ class FolderLogger(Logger):
         self.hparams.update(as_mapping(params))
         self._unsaved_hparams = bool(self.hparams)
 
-    def _save_hparams(self) -> None:
-        if self._unsaved_hparams and on_rank_zero():
-            with self._writing() as folder:
+    def _save_hparams(self, needed: bool) -> None:
+        """Write hyperparameters that are new. If ``needed``, the file is there afterwards, be there any or none."""
+        needed = needed and not self._has_hparams_file
+        if not (self._unsaved_hparams or needed) or not on_rank_zero():
+            return
+        with self._writing() as folder:
+            if self._unsaved_hparams or not os.path.exists(os.path.join(folder, HPARAMS_FILE)):
                 write_hparams(folder, self.hparams)
-            self._unsaved_hparams = False
+        self._unsaved_hparams, self._has_hparams_file = False, True
 
     def _labelled(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """The metrics by the names they are written under, tensors of one element as numbers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pickle
+import warnings
 from argparse import Namespace
 from dataclasses import dataclass
 from enum import Enum
@@ -93,7 +94,20 @@ def test_nothing_is_created_before_something_is_written(tmp_path: Path) -> None:
     logger.log_hyperparams({})
     assert not (tmp_path / "runs").exists()
     logger.save()
-    assert [path.name for path in Path(logger.log_dir).iterdir()] == ["metrics.csv"]
+    assert sorted(path.name for path in Path(logger.log_dir).iterdir()) == ["hparams.yaml", "metrics.csv"]
+    assert yaml.safe_load((Path(logger.log_dir) / "hparams.yaml").read_text()) == {}
+
+
+def test_hyperparameters_of_an_earlier_run_stay_while_there_are_no_others(tmp_path: Path) -> None:
+    file = tmp_path / "torchbus_logs" / "version_0" / "hparams.yaml"
+    for params, found in (({"a": 1}, {"a": 1}), ({}, {"a": 1}), ({"b": 2}, {"b": 2})):
+        logger = CSVLogger(tmp_path, version=0)
+        logger.log_hyperparams(params)
+        logger.log_metrics({"x": 1.0}, 0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the metrics of the run before move aside
+            logger.save()
+        assert yaml.safe_load(file.read_text()) == found
 
 
 def test_the_next_version_follows_the_highest_whatever_else_lies_there(tmp_path: Path) -> None:
@@ -166,7 +180,7 @@ def test_a_metric_that_comes_later_is_a_new_last_column_and_no_row_is_lost(tmp_p
         ("2", "", "", "3.0"),
         ("3", "4.0", "", ""),
     ]
-    assert [path.name for path in folder.iterdir()] == ["metrics.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["hparams.yaml", "metrics.csv"]
 
 
 def test_a_rewrite_that_fails_leaves_the_file_as_it_was_and_keeps_the_rows(
@@ -189,7 +203,7 @@ def test_a_rewrite_that_fails_leaves_the_file_as_it_was_and_keeps_the_rows(
     assert path.read_text() == before
     logger.save()
     assert [row["b"] for row in table(path)] == ["", "2.0"]
-    assert [one.name for one in path.parent.iterdir()] == ["metrics.csv"]
+    assert sorted(one.name for one in path.parent.iterdir()) == ["hparams.yaml", "metrics.csv"]
 
 
 def test_tensors_and_numpy_numbers_are_written_as_numbers(tmp_path: Path) -> None:
@@ -229,7 +243,7 @@ def test_rows_are_saved_every_n_steps_and_are_not_kept_in_memory(tmp_path: Path)
     for step in range(7):
         logger.log_metrics({"a": 1.0}, step)
         written.append(len(table(path)) if path.exists() else 0)
-        assert len(logger.experiment.unsaved) < 3
+        assert len(logger.experiment.metrics) < 3
     assert written == [0, 0, 3, 3, 3, 6, 6]
     logger.finalize("success")
     assert len(table(path)) == 7
@@ -239,7 +253,7 @@ def test_memory_is_bounded_where_the_steps_never_meet_the_interval(tmp_path: Pat
     logger = CSVLogger(tmp_path, flush_logs_every_n_steps=10)
     for step in range(0, 1000, 50):
         logger.log_metrics({"a": 1.0}, step)
-        assert len(logger.experiment.unsaved) < 10
+        assert len(logger.experiment.metrics) < 10
 
 
 def test_logging_goes_on_in_the_same_file_after_finalize(tmp_path: Path) -> None:
@@ -257,8 +271,8 @@ def test_a_file_that_was_deleted_during_the_run_begins_again_with_its_header(tmp
         writer.log_metrics({"a": 1.0}, step)
         writer.save()
         if step == 0:
-            Path(writer.path).unlink()
-    assert lines(Path(writer.path)) == ["a,step", "1.0,1"]
+            Path(writer.metrics_file_path).unlink()
+    assert lines(Path(writer.metrics_file_path)) == ["a,step", "1.0,1"]
 
 
 def test_a_pickled_logger_goes_on_in_the_same_file(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchbus as L
 import torchbus_tensorboard
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -224,9 +225,44 @@ def test_the_graph_is_traced_once_and_leaves_the_modes_as_they_were(tmp_path: Pa
 
 
 def test_a_graph_without_an_example_input_warns(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="no graph of Frozen was logged.*Set `example_input_array`"):
+    with pytest.warns(UserWarning, match="The `model.example_input_array` of Frozen .* was not given.*To fix"):
         TensorBoardLogger(tmp_path, log_graph=True).log_graph(Frozen())
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("example", [{"x": torch.ones(1, 3)}, "text", 5, (torch.ones(1, 3), None)])
+def test_a_graph_with_an_input_that_cannot_be_traced_warns(tmp_path: Path, example: Any) -> None:
+    model = Frozen()
+    model.example_input_array = example
+    with pytest.warns(UserWarning, match="type .* can't be traced by TensorBoard.*a tuple"):
+        TensorBoardLogger(tmp_path, log_graph=True).log_graph(model)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_graph_of_a_module_that_no_trainer_runs_can_be_traced(tmp_path: Path) -> None:
+    class Module(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.layer(x)
+            return result
+
+    logger = TensorBoardLogger(tmp_path, log_graph=True)
+    logger.log_graph(Module(), torch.ones(1, 3))
+    logger.finalize("success")
+    assert any("layer" in node.name for node in events(logger.log_dir).Graph().node)
+
+
+def test_hparams_yaml_lies_beside_the_events_be_there_hyperparameters_or_none(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    logger.save()
+    assert not any(tmp_path.iterdir())
+    logger.log_metrics({"x": 1.0}, 0)
+    logger.save()
+    assert yaml.safe_load((Path(logger.log_dir) / "hparams.yaml").read_text()) == {}
 
 
 def test_no_graph_unless_asked_for(tmp_path: Path) -> None:

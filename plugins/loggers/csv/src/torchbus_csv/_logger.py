@@ -22,7 +22,7 @@ class CSVLogger(FolderLogger):
     until ``save``, which a trainer calls after each of its logging steps.
 
     A ``metrics.csv`` that is there already (an explicit ``version`` used again) is kept as ``metrics.1.csv``, with a
-    warning; ``hparams.yaml`` is replaced.
+    warning; ``hparams.yaml`` is replaced, once there are hyperparameters.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class CSVLogger(FolderLogger):
         """Add a row: numbers or tensors of one element. Without a step, rows are counted."""
         if not on_rank_zero():
             return
-        unsaved = self.experiment.unsaved
+        unsaved = self.experiment.metrics
         self.experiment.log_metrics(self._labelled(metrics), step)
         every = self._flush_logs_every_n_steps
         if (unsaved[-1]["step"] + 1) % every == 0 or len(unsaved) >= every:
@@ -69,8 +69,9 @@ class CSVLogger(FolderLogger):
         Raises:
             MisconfigurationException: the folder cannot be written to. Nothing is lost: the next save tries again.
         """
-        self._save_hparams()
-        if self._experiment is not None and self._experiment.unsaved:
+        has_rows = self._experiment is not None and bool(self._experiment.metrics)
+        self._save_hparams(needed=has_rows)
+        if self._experiment is not None and has_rows:
             with self._writing():
                 self._experiment.save()
 

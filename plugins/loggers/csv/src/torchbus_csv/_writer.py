@@ -19,19 +19,23 @@ class CSVWriter:
 
     Args:
         folder: where the file goes; must exist when ``save`` is called.
+
+    Attributes:
+        metrics: the rows that wait to be saved.
+        metrics_file_path: the file.
     """
 
     NAME_METRICS_FILE: ClassVar[str] = "metrics.csv"
 
     def __init__(self, folder: str) -> None:
-        self.path = os.path.join(folder, self.NAME_METRICS_FILE)
-        self.unsaved: list[dict[str, Any]] = []
+        self.metrics_file_path = os.path.join(folder, self.NAME_METRICS_FILE)
+        self.metrics: list[dict[str, Any]] = []
         self._columns: list[str] = []  # of the file; empty until it is this writer's own
         self._num_rows = 0
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Keep one row. Without a step, the number of rows before it is its step."""
-        self.unsaved.append({**metrics, "step": self._num_rows if step is None else step})
+        self.metrics.append({**metrics, "step": self._num_rows if step is None else step})
         self._num_rows += 1
 
     def save(self) -> None:
@@ -40,41 +44,41 @@ class CSVWriter:
         Raises:
             OSError: the file cannot be written. The rows are still there to be saved later.
         """
-        if not self.unsaved:
+        if not self.metrics:
             return
         if not self._columns:
             self._keep_earlier_file()
-        new = sorted({name for row in self.unsaved for name in row}.difference(self._columns))
-        if new or not os.path.exists(self.path):
+        new = sorted({name for row in self.metrics for name in row}.difference(self._columns))
+        if new or not os.path.exists(self.metrics_file_path):
             self._rewrite([*self._columns, *new])
         else:
-            with open(self.path, "a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self._columns).writerows(self.unsaved)
-        self.unsaved.clear()
+            with open(self.metrics_file_path, "a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerows(self.metrics)
+        self.metrics.clear()
 
     def _rewrite(self, columns: list[str]) -> None:
-        beside = f"{self.path}.tmp"
+        beside = f"{self.metrics_file_path}.tmp"
         with open(beside, "w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, columns)
             table.writeheader()
-            if os.path.exists(self.path):
-                with open(self.path, newline="", encoding="utf-8") as earlier:
+            if os.path.exists(self.metrics_file_path):
+                with open(self.metrics_file_path, newline="", encoding="utf-8") as earlier:
                     table.writerows(csv.DictReader(earlier))
-            table.writerows(self.unsaved)
-        os.replace(beside, self.path)
+            table.writerows(self.metrics)
+        os.replace(beside, self.metrics_file_path)
         self._columns = columns
 
     def _keep_earlier_file(self) -> None:
         """Move another run's file of the same name to the first free ``metrics.N.csv``."""
-        if not os.path.exists(self.path):
+        if not os.path.exists(self.metrics_file_path):
             return
-        stem, suffix = os.path.splitext(self.path)
+        stem, suffix = os.path.splitext(self.metrics_file_path)
         number = 1
         while os.path.exists(f"{stem}.{number}{suffix}"):
             number += 1
-        os.rename(self.path, f"{stem}.{number}{suffix}")
+        os.rename(self.metrics_file_path, f"{stem}.{number}{suffix}")
         warnings.warn(
-            f"{self.path} was there already, from an earlier run of this version. It is now "
+            f"{self.metrics_file_path} was there already, from an earlier run of this version. It is now "
             f"metrics.{number}.csv, and this run starts a new file. Leave `version` out to give each run a folder.",
             stacklevel=2,
         )

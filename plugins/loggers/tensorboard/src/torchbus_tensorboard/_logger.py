@@ -13,7 +13,7 @@ from torchbus_hookspecs.errors import did_you_mean
 from torchbus_hookspecs.folder_logger import FolderLogger, SilentExperiment, on_rank_zero
 from torchbus_hookspecs.settings import validated
 
-from ._writer import add_graph, add_hparams, add_metrics, flatten
+from ._writer import add_graph, add_hparams, add_metrics, flatten, is_traceable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,28 +136,36 @@ class TensorBoardLogger(FolderLogger):
 
         Args:
             model: its ``forward`` is traced in evaluation mode, without gradients.
-            input_array: an example input; default: ``model.example_input_array``. Without either, a warning.
+            input_array: an example input; default: ``model.example_input_array``. Without either, or with one that is
+                neither a tensor nor a sequence of them, a warning.
         """
         if not self._log_graph or not on_rank_zero():
             return
         self._log_graph = False  # a trainer asks again at the start of each stage
         example = getattr(model, "example_input_array", None) if input_array is None else input_array
+        problem = ""
         if example is None:
+            problem = f"The `model.example_input_array` of {type(model).__name__} is empty, and an input was not given"
+        elif not is_traceable(example):
+            problem = f"An input of type {type(example).__name__} can't be traced by TensorBoard"
+        if problem:
             warnings.warn(
-                f"{type(self).__name__}: no graph of {type(model).__name__} was logged, for want of an input to run it "
-                "on. Set `example_input_array` in the model, or take `log_graph=True` out.",
+                f"Could not log computational graph to TensorBoard: {problem}. To fix: set `example_input_array` in the "
+                "model to a tensor, or to a tuple of the arguments of `forward`; or take `log_graph=True` out.",
                 stacklevel=2,
             )
             return
         add_graph(self.experiment, model, example)
 
     def save(self) -> None:
-        """Write new hyperparameters to ``hparams.yaml``. Events are written by torch, every ``flush_secs``.
+        """Write hyperparameters to ``hparams.yaml``, which lies beside the events even if there are none.
+
+        Events are written by torch, every ``flush_secs``.
 
         Raises:
             MisconfigurationException: the folder cannot be written to.
         """
-        self._save_hparams()
+        self._save_hparams(needed=self._experiment is not None)
 
     def finalize(self, status: str) -> None:
         """Write what waits and close the event file. Logging may go on afterwards, in a further event file."""

@@ -12,7 +12,7 @@ from torchbus_hookspecs.hparams_file import plain
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["add_graph", "add_hparams", "add_metrics", "flatten"]
+__all__ = ["add_graph", "add_hparams", "add_metrics", "flatten", "is_traceable"]
 
 
 def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | None) -> None:
@@ -58,6 +58,13 @@ def add_hparams(writer: SummaryWriter, params: Mapping[str, Any], metrics: Mappi
         events.add_summary(summary)
 
 
+def is_traceable(example: Any) -> bool:
+    """Whether a model can be traced with this: a tensor, or tensors in (nested) lists and tuples."""
+    if isinstance(example, list | tuple):
+        return all(is_traceable(one) for one in example)
+    return isinstance(example, torch.Tensor)
+
+
 def add_graph(writer: SummaryWriter, model: torch.nn.Module, example: Any) -> None:
     """The operations of ``model.forward`` on an example input, traced in evaluation mode on the model's device."""
     modes = {module: module.training for module in model.modules()}
@@ -74,8 +81,4 @@ def add_graph(writer: SummaryWriter, model: torch.nn.Module, example: Any) -> No
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, torch.Tensor):
         return value.to(device)
-    if isinstance(value, Mapping):
-        return {name: _moved(one, device) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_moved(one, device) for one in value)
-    return value
+    return type(value)(_moved(one, device) for one in value)
