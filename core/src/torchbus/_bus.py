@@ -17,6 +17,7 @@ import pluggy
 from torchbus_hookspecs import Callback, FailurePolicy, Logger, specs
 from torchbus_hookspecs.events import EVENTS, Event, PluginFailed
 from torchbus_hookspecs.markers import PROJECT, kind_of
+from torchbus_hookspecs.profiler import Watch
 from torchbus_hookspecs.specs import HOOKS
 
 from ._adapters import OPTIONS, TARGET, Shape, Target, adapt, hook_arguments
@@ -26,7 +27,7 @@ from ._ordering import order_names
 from ._subscriptions import Subscription
 from ._verification import order_option, policy_of, verified_hookimpls
 
-__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Plugin", "Subscription"]
+__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Plugin", "Subscription", "Watcher"]
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
@@ -68,6 +69,10 @@ class Plugin:
         return f"`{self.name}` ({self.origin})" if self.origin else f"`{self.name}`"
 
 
+Watcher = Callable[[Plugin, str], Watch | None]
+"""Tells who measures the calls of a plugin's implementation of a hook, if anybody does."""
+
+
 @dataclass(slots=True, eq=False)
 class _Hook:
     """One hook of one bus: the function that callers hold, and how it is made."""
@@ -102,6 +107,7 @@ class Bus:
         self._order_of_last: list[str] = []  # of those with ``trylast``: pluggy calls the newest of them last
         self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
         self._subscriptions: list[Subscription[Any]] = []
+        self._watcher: Watcher | None = None
         self._telling_of_failure = False
 
     # ---- the register ------------------------------------------------------------------------------------------------
@@ -263,6 +269,24 @@ class Bus:
             self._subscriptions.remove(subscription)
             self._recompile(None)
 
+    # ---- measuring ---------------------------------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher | None, hooks: Iterable[str] | None = None) -> None:
+        """Have the calls of implementations measured. The calls of those that are not measured stay as they are.
+
+        Args:
+            watcher: asked for each plugin and hook, now and when plugins change: who is told of its calls, or ``None``.
+                Instead of the watcher, ``None`` ends the measuring.
+            hooks: the hooks it is about; default: all.
+        """
+        self._watcher = watcher
+        self._recompile(hooks)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether calls are being measured."""
+        return self._watcher is not None
+
     # ---- looking -----------------------------------------------------------------------------------------------------
 
     def is_heard(self, event: Callable[..., Event]) -> bool:
@@ -297,7 +321,7 @@ class Bus:
         if hook is None:
             arguments = hook_arguments(name)
             hook = self._hooks[name, left_out] = _Hook(name, arguments, empty_function(name, arguments), left_out)
-            install(hook.function, self._chain(name, left_out))
+            self._install(hook)
         return hook
 
     def _recompile(self, names: Iterable[str] | None) -> None:
@@ -305,7 +329,17 @@ class Bus:
         wanted = None if names is None else set(names)
         for hook in self._hooks.values():
             if wanted is None or hook.name in wanted:
-                install(hook.function, self._chain(hook.name, hook.left_out))
+                self._install(hook)
+
+    def _install(self, hook: _Hook) -> None:
+        chain = self._chain(hook.name, hook.left_out)
+        if self._watcher is not None:
+            for one in (*chain.wrappers, *chain.implementations):
+                plugin = self._plugins[one.plugin]
+                # what a user's override reaches through super() is part of the override
+                if not (hook.left_out and plugin.is_user_code):
+                    one.watch = self._watcher(plugin, hook.name)
+        install(hook.function, chain)
 
     def _chain(self, name: str, left_out: frozenset[str]) -> Chain:
         caller: pluggy.HookCaller = getattr(self.manager.hook, name)

@@ -24,6 +24,7 @@ from typing import Any
 
 import pluggy
 from torchbus_hookspecs.markers import HookKind
+from torchbus_hookspecs.profiler import Watch
 
 __all__ = ["Chain", "Implementation", "Scope", "empty_function", "install"]
 
@@ -54,6 +55,7 @@ class Implementation:
         keywords: names of the hook's arguments to pass by keyword.
         wrapper: ``""``, or ``"new"`` / ``"old"`` for pluggy's two styles of wrapper.
         final: the user's own provider: its result counts even when it is ``None``, and nobody after it is asked.
+        watch: who measures its calls, if anybody does.
         blame: called with an exception it raised; tells whether to go on as if it had returned ``None``.
     """
 
@@ -64,6 +66,7 @@ class Implementation:
     blame: Callable[[BaseException], bool]
     wrapper: str = ""
     final: bool = False
+    watch: Watch | None = None
 
     @property
     def call(self) -> str:
@@ -154,18 +157,30 @@ def _plain_body(chain: Chain, bound: dict[str, Any]) -> list[str]:
         }[chain.kind]
         if one.final and chain.kind == "provider":
             use = ["_scope.hook = outer", "return result"]
+        begin, end = _watching(one, index, bound)
         body += [
+            *begin,
             "try:",
             f"    result = _f{index}({one.call})",
             "except BaseException as error:",
+            *end,
             # whoever hears of it or catches it goes on in the outer hook
             "    _scope.hook = outer",
             f"    if not _b{index}(error): raise",
             f"    _scope.hook = {chain.hook!r}",
             "else:",
+            *end,
             *(f"    {line}" for line in use),
         ]
     return [*body, "_scope.hook = outer", f"return {'results' if chain.kind == 'broadcast' else empty}"]
+
+
+def _watching(one: Implementation, index: int, bound: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The lines before and after the call of an implementation that is measured; none for others."""
+    if one.watch is None:
+        return [], []
+    bound[f"_s{index}"], bound[f"_e{index}"] = one.watch.begin, one.watch.end
+    return [f"_s{index}()"], [f"    _e{index}()"]
 
 
 def _value_of(chain: Chain) -> str:
@@ -192,14 +207,14 @@ def _wrapped(chain: Chain) -> Callable[..., Any]:
         try:
             try:
                 for one in chain.wrappers:
-                    generator = _start(one, arguments)
+                    generator = _measured(_start, one, arguments)
                     if generator is not None:
                         running.append((one, generator))
                 result = inner(*values)
             except BaseException as raised:  # handed to the wrappers, then raised again
                 error = raised
             while running:
-                result, error = _finish(*running.pop(), result, error)
+                result, error = _measured(_finish, *running.pop(), result, error)
         finally:
             scope.hook = outer
         if error is not None:
@@ -210,6 +225,17 @@ def _wrapped(chain: Chain) -> Callable[..., Any]:
 
 
 _ENDED = object()
+
+
+def _measured(part: Callable[..., Any], one: Implementation, *values: Any) -> Any:
+    """Run one half of a wrapper; where its plugin is measured, each half counts as a call."""
+    if one.watch is None:
+        return part(one, *values)
+    one.watch.begin()
+    try:
+        return part(one, *values)
+    finally:
+        one.watch.end()
 
 
 def _start(one: Implementation, arguments: dict[str, Any]) -> Generator[None, Any, Any] | None:

@@ -17,7 +17,7 @@ from .callback import Callback, Checkpoint, FailurePolicy
 from .errors import EndRun, MisconfigurationException, TorchbusError
 from .logger import Logger
 from .markers import HookKind, hookimpl, hookspec, kind_of
-from .profiler import Profiler
+from .profiler import PassThroughProfiler, Profiler
 from .progress_bar import ProgressBar
 from .strategy import Strategy
 
@@ -34,6 +34,7 @@ __all__ = [
     "HookKind",
     "Logger",
     "MisconfigurationException",
+    "PassThroughProfiler",
     "Profiler",
     "ProgressBar",
     "Strategy",
