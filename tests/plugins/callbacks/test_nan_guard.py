@@ -48,7 +48,9 @@ class WithoutBatches(Line):
         self.is_absent = batch_idx in self.absent
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        if not self.is_absent:
+        if self.is_absent:
+            optimizer_closure()  # gradients, and no step
+        else:
             optimizer.step(closure=optimizer_closure)
 
 
