@@ -1,8 +1,7 @@
 """Every error torchbus raises by its own judgement.
 
     TorchbusError
-    ├── MisconfigurationException        a setting, an argument or a class that cannot work
-    │   ├── SettingsError                values of settings are wrong; a ValueError too
+    ├── MisconfigurationException        a setting, an argument or a class that cannot work; a ValueError too
     │   ├── PluginValidationError        a plugin's hooks do not fit the contract
     │   ├── PluginNotFoundError          nobody offers a plugin of that name
     │   ├── PluginConflictError          several distributions offer it, or one instance name is used twice

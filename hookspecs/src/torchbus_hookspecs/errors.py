@@ -2,7 +2,6 @@
 
     TorchbusError
     └── MisconfigurationException      a setting, an argument or a class that cannot work, found before it does harm
-        └── SettingsError              values of settings are wrong; a ValueError too
 
 ``torchbus`` adds its own below these; the whole tree is drawn there.
 """
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-__all__ = ["EndRun", "Fault", "MisconfigurationException", "SettingsError", "TorchbusError", "did_you_mean"]
+__all__ = ["EndRun", "Fault", "MisconfigurationException", "TorchbusError", "did_you_mean"]
 
 
 class TorchbusError(Exception):
@@ -41,8 +40,10 @@ class Fault:
         return f"`{self.field}` {self.problem}" + (f" Read from: {self.source}." if self.source else "")
 
 
-class MisconfigurationException(TorchbusError):
+class MisconfigurationException(TorchbusError, ValueError):
     """Something was set or used in a way that cannot work. The message says what, where and what to do.
+
+    A ``ValueError`` too: for some wrong settings that is what Lightning raises, and users catch.
 
     Attributes:
         plugin: the plugin or class concerned, or ``None``.
@@ -60,10 +61,6 @@ class EndRun(Exception):
 
     For a plugin that has what the run was for, such as a tuner. The entry point returns ``None``.
     """
-
-
-class SettingsError(MisconfigurationException, ValueError):
-    """Values of settings are wrong. A ``ValueError`` too: for some of them that is what Lightning raises, and users catch."""
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

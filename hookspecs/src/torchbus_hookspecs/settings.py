@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from .errors import Fault, MisconfigurationException, SettingsError, did_you_mean
+from .errors import Fault, MisconfigurationException, did_you_mean
 
 __all__ = ["Duration", "Setting", "check_settings", "describe_settings", "settings_model", "validated"]
 
@@ -222,7 +222,7 @@ def misconfigured(plugin: str, faults: list[Fault]) -> MisconfigurationException
     """One error for all faults of one plugin's settings."""
     count = "a setting is" if len(faults) == 1 else f"{len(faults)} settings are"
     lines = [f"{plugin}: {count} wrong.", *(f"  - {fault}" for fault in faults)]
-    return SettingsError("\n".join(lines), plugin=plugin, faults=faults)
+    return MisconfigurationException("\n".join(lines), plugin=plugin, faults=faults)
 
 
 def validated(cls: type[T]) -> type[T]:
@@ -230,7 +230,7 @@ def validated(cls: type[T]) -> type[T]:
 
     Raises (from the constructor):
         TypeError: an argument is unknown or missing; the message gives the nearest name.
-        SettingsError: values are wrong (a ``MisconfigurationException`` and a ``ValueError``); the message lists all of them.
+        MisconfigurationException: values are wrong; the message lists all of them.
     """
     original = cls.__init__
     signature = inspect.signature(original)
