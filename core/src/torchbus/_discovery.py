@@ -49,6 +49,7 @@ STANDARD: dict[str, str] = {
     "batch_size_finder": "torchbus-tuning",
     "learning_rate_finder": "torchbus-tuning",
     "rich_progress_bar": "torchbus-progress",
+    "tqdm_progress_bar": "torchbus-tqdm",
     "model_summary": "torchbus-progress",
     "rich_model_summary": "torchbus-progress",
     "csv": "torchbus-csv",
@@ -59,7 +60,7 @@ STANDARD: dict[str, str] = {
 """Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
-    "progress_bar": ("rich_progress_bar",),
+    "progress_bar": ("rich_progress_bar", "tqdm_progress_bar"),
     "checkpoint": ("model_checkpoint",),
     "summary": ("rich_model_summary", "model_summary"),
     "logger": ("tensorboard", "csv"),

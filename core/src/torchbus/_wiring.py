@@ -114,11 +114,14 @@ class Wiring:
         if wanted is False and found and role != "summary":
             option = {"checkpoint": "enable_checkpointing", "progress_bar": "enable_progress_bar"}[role]
             raise MisconfigurationException(
-                f"Trainer({option}=False) contradicts the callback {type(found[0]).__name__}. To fix: remove one of them."
+                f"Trainer was given `{option}=False` but found `{type(found[0]).__name__}` among its callbacks. To fix:"
+                " remove one of them."
             )
         if role == "progress_bar" and len(found) > 1:
             names = ", ".join(type(one).__name__ for one in found)
-            raise MisconfigurationException(f"A trainer has one progress bar, and was given {len(found)}: {names}.")
+            raise MisconfigurationException(
+                f"You added multiple progress bar callbacks, and a trainer has one: {names}."
+            )
         if wanted is not False and not found and has_default:
             for one in self.enabler.enable_default(DEFAULTS[role], explicit=wanted is True):
                 self._place(one)

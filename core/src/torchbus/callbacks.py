@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torchbus_progress import summarize as summarize
     from torchbus_stopping import EarlyStopping as EarlyStopping
     from torchbus_stopping import Timer as Timer
+    from torchbus_tqdm import TQDMProgressBar as TQDMProgressBar
     from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
     from torchbus_training import LambdaCallback as LambdaCallback
     from torchbus_training import ModelPruning as ModelPruning

@@ -25,6 +25,9 @@ class ProgressBar(Callback):
     _trainer: Trainer | None = None
     _current_eval_dataloader_idx: int | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_trainer"}
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remember the trainer; on all ranks but zero, call ``disable``."""
         self._trainer = trainer
