@@ -569,7 +569,11 @@ def test_wrong_arguments_are_told_all_at_once(quiet: Quiet) -> None:
             L.MisconfigurationException,
             ["val_check_interval=0.5", "check_val_every_n_epoch=None", "To fix"],
         ),
-        ({"enable_checkpointing": False, "plugins": "model_checkpoint"}, L.MisconfigurationException, ["contradicts"]),
+        (
+            {"enable_checkpointing": False, "plugins": "model_checkpoint"},
+            L.MisconfigurationException,
+            ["found `ModelCheckpoint`"],
+        ),
     ],
 )
 def test_an_argument_that_cannot_work_is_told(

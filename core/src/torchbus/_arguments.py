@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SkipValidation
+from torchbus_hookspecs import Accelerator
 
 from ._errors import MisconfigurationException
 
 __all__ = [
+    "AcceleratorChoice",
     "Count",
+    "DeviceChoice",
     "Fraction",
     "Interval",
     "NotNegative",
@@ -63,6 +66,9 @@ Count = Annotated[int, AfterValidator(_count)]
 NumberOfRuns = Annotated[bool | int, AfterValidator(_runs)]
 """``True`` for one, or how many."""
 Positive = Annotated[int, Field(ge=1)]
+AcceleratorChoice = SkipValidation[str | Accelerator]
+DeviceChoice = SkipValidation[list[int] | str | int]
+"""Which forms are right, each accelerator knows."""
 NotNegative = Annotated[int, Field(ge=0)]
 
 

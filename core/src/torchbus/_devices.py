@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torchbus_hookspecs import Accelerator, Strategy
 
-from ._discovery import Offer, PluginKind
+from ._discovery import Offer
 from ._errors import MisconfigurationException, PluginLoadError, PluginNotFoundError, TorchbusError
 from ._plugins import load_kind
 
 __all__ = ["choose_accelerator", "choose_strategy"]
 
 GPUS = ("cuda", "mps")
-"""What ``accelerator="gpu"`` means, the first that is installed. ``"auto"`` looks for these first."""
+"""What ``accelerator="gpu"`` means, the first that is available. ``"auto"`` looks for these first."""
 LAST_RESORT = "cpu"
 """What ``"auto"`` takes where neither these nor any other installed accelerator says that it is available."""
 
@@ -31,22 +31,24 @@ def choose_accelerator(wanted: Any, devices: Any, offers: list[Offer]) -> tuple[
         offers: what is installed.
 
     Raises:
-        ValueError: nobody offers that accelerator, or this machine has none.
+        ValueError: nobody offers that accelerator.
         PluginLoadError: it is offered, and is broken.
-        MisconfigurationException: the devices are not there.
+        MisconfigurationException: this machine has none, or not these devices.
+        TypeError: ``devices`` has no form that the accelerator knows.
     """
-    if isinstance(wanted, Accelerator):
-        accelerator = wanted
-    elif wanted == "auto":
-        accelerator = _best_available(offers)
-    else:
-        name = next((one for one in GPUS if _is_offered(one, offers)), "gpu") if wanted == "gpu" else wanted
-        found = _complete(name, _load("accelerator", "accelerators", name, offers))
-        with _named(found):
-            is_available = found.is_available()
-        if not is_available:
-            raise ValueError(f"Trainer(accelerator={wanted!r}): this machine has none. To fix: use accelerator='auto'.")
-        accelerator = _build(name, found)
+    accelerator = wanted if isinstance(wanted, Accelerator) else _find(wanted, offers)
+    if isinstance(devices, int | str | list) and devices in (0, "0", []):
+        raise MisconfigurationException(
+            f"`Trainer(devices={devices!r})`: the value is not a valid input using {accelerator.name()} accelerator: it asks"
+            " for no device. To fix: say how many, or which, or leave it out."
+        )
+    with _named(type(accelerator)):
+        is_available = accelerator.is_available()
+    if not is_available:
+        raise MisconfigurationException(
+            f"Trainer(accelerator={wanted!r}): `{type(accelerator).__name__}` can not run on your system: it finds no device"
+            f" here. Available are: {_listed_available(offers)}."
+        )
     with _named(type(accelerator)):
         count = accelerator.auto_device_count() if devices == "auto" else devices
         chosen: Any = accelerator.get_parallel_devices(accelerator.parse_devices(count))
@@ -68,23 +70,67 @@ def choose_strategy(wanted: Any, accelerator: Accelerator, devices: list[Any], o
     if isinstance(wanted, Strategy):
         return wanted
     name = "single_device" if wanted == "auto" else wanted
-    made: Strategy = _load("strategy", "strategies", name, offers)(accelerator, devices)
+    try:
+        found: Any = load_kind(name, "strategies", offers)
+    except PluginNotFoundError as error:
+        raise ValueError(f"Trainer(strategy={wanted!r}): unknown. {error}") from None
+    made: Strategy = found(accelerator, devices)
     return made
 
 
-def _best_available(offers: list[Offer]) -> Accelerator:
-    known = {one.name for one in offers if one.kind == "accelerators"}
-    for name in (*GPUS, *sorted(known - {*GPUS, LAST_RESORT})):
-        if not _is_offered(name, offers):
+def _find(wanted: Any, offers: list[Offer]) -> Accelerator:
+    """The accelerator that a name means, ready or not."""
+    if wanted == "auto":
+        found = next(_available([*GPUS, *sorted(_names(offers) - {*GPUS, LAST_RESORT})], offers), None)
+        return found or _build(LAST_RESORT, _load(LAST_RESORT, offers))
+    if wanted == "gpu":
+        found = next(_available(GPUS, offers), None)
+        if found is None:
+            raise MisconfigurationException(
+                f"Trainer(accelerator='gpu'): No supported gpu backend found! Looked for {', '.join(GPUS)}. Available are:"
+                f" {_listed_available(offers)}."
+            )
+        return found
+    return _build(wanted, _load(wanted, offers))
+
+
+def _names(offers: list[Offer]) -> set[str]:
+    return {one.name for one in offers if one.kind == "accelerators"}
+
+
+def _load(wanted: Any, offers: list[Offer]) -> type[Accelerator]:
+    try:
+        if isinstance(wanted, str):
+            return _complete(wanted, load_kind(wanted, "accelerators", offers))
+        problem = f"It is of type {type(wanted).__name__}, and a name or an Accelerator is needed."
+    except PluginNotFoundError as error:
+        problem = str(error)
+    raise ValueError(
+        f"Trainer: invalid accelerator name: `accelerator={wanted!r}`. Available names are: auto, gpu,"
+        f" {', '.join(sorted(_names(offers)))}. {problem}"
+    )
+
+
+def _available(names: Iterable[str], offers: list[Offer], aloud: bool = True) -> Iterator[Accelerator]:
+    """Those of these names that are installed and have a device on this machine. Broken ones are passed over."""
+    usable = {offer.name for offer in offers if offer.kind == "accelerators" and not offer.fault}
+    for name in names:
+        if name not in usable:
             continue
         try:
             found = _complete(name, load_kind(name, "accelerators", offers))
-            if found.is_available():
-                return _build(name, found)
+            accelerator = _build(name, found) if found.is_available() else None
         except Exception as error:  # a broken one must not keep the others from being used
-            text = str(error) if isinstance(error, TorchbusError) else f"{type(error).__name__}: {error}"
-            warnings.warn(f"accelerator='auto' passes over `{name}`: {text}", UserWarning, stacklevel=4)
-    return _build(LAST_RESORT, _complete(LAST_RESORT, _load("accelerator", "accelerators", LAST_RESORT, offers)))
+            if aloud:
+                text = str(error) if isinstance(error, TorchbusError) else f"{type(error).__name__}: {error}"
+                warnings.warn(f"accelerator='auto' passes over `{name}`: {text}", UserWarning, stacklevel=6)
+            continue
+        if accelerator is not None:
+            yield accelerator
+
+
+def _listed_available(offers: list[Offer]) -> str:
+    return ", ".join(one.name() for one in _available(sorted(_names(offers)), offers, aloud=False)) or "none"
 
 
 def _complete(name: str, found: Any) -> type[Accelerator]:
@@ -120,14 +166,3 @@ def _named(accelerator: type[Accelerator]) -> Iterator[None]:
 
 def _path(found: type) -> str:
     return f"{found.__module__}.{found.__qualname__}"
-
-
-def _is_offered(name: str, offers: list[Offer]) -> bool:
-    return any(offer.name == name and offer.kind == "accelerators" and not offer.fault for offer in offers)
-
-
-def _load(argument: str, kind: PluginKind, name: str, offers: list[Offer]) -> Any:
-    try:
-        return load_kind(name, kind, offers)
-    except PluginNotFoundError as error:
-        raise ValueError(f"Trainer({argument}={name!r}): unknown. {error}") from None

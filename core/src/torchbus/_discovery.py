@@ -56,6 +56,7 @@ STANDARD: dict[str, str] = {
     "tensorboard": "torchbus-tensorboard",
     "cpu": "torchbus-cpu",
     "cuda": "torchbus-cuda",
+    "mps": "torchbus-mps",
 }
 """Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
 

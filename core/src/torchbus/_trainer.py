@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from torch import nn
-from torchbus_hookspecs import Accelerator, Strategy
+from torchbus_hookspecs import Strategy
 from torchbus_hookspecs.events import CheckpointCommitted, Event
 from torchbus_hookspecs.settings import Duration, validated
 
 from . import _run
 from ._arguments import (
+    AcceleratorChoice,
     Count,
+    DeviceChoice,
     Fraction,
     Interval,
     NotNegative,
@@ -108,8 +110,8 @@ class Trainer(TrainerSurface):
     # fmt: off
     def __init__(
         self, *,
-        accelerator: str | Accelerator = "auto", strategy: str | Strategy = "auto",
-        devices: list[int] | str | int = "auto", num_nodes: Positive = 1, precision: Any = None,
+        accelerator: AcceleratorChoice = "auto", strategy: str | Strategy = "auto",
+        devices: DeviceChoice = "auto", num_nodes: Positive = 1, precision: Any = None,
         logger: Any = None, callbacks: Any = None, fast_dev_run: NumberOfRuns = False,
         max_epochs: Count | None = None, min_epochs: NotNegative | None = None,
         max_steps: Count = -1, min_steps: NotNegative | None = None, max_time: Duration | None = None,

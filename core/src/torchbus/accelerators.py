@@ -11,6 +11,7 @@ from ._facade import lazy_classes
 if TYPE_CHECKING:
     from torchbus_cpu import CPUAccelerator as CPUAccelerator
     from torchbus_cuda import CUDAAccelerator as CUDAAccelerator
+    from torchbus_mps import MPSAccelerator as MPSAccelerator
 
 __all__ = ["Accelerator"]
 

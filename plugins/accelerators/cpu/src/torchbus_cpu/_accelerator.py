@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torchbus_hookspecs import Accelerator, MisconfigurationException
+from torchbus_hookspecs import Accelerator
 
 __all__ = ["CPUAccelerator"]
 
@@ -12,25 +14,22 @@ class CPUAccelerator(Accelerator):
     """Trains on the CPU. ``devices`` counts processes: there is one CPU, however many cores it has."""
 
     @staticmethod
-    def parse_devices(devices: int | str | list[int]) -> int:
+    def parse_devices(devices: Any) -> int:
         """How many processes.
 
         Raises:
-            MisconfigurationException: it is no whole number of at least 1.
+            TypeError: it is no whole number of at least 1.
         """
-        given = len(devices) if isinstance(devices, list) else devices
-        try:
-            count = int(given)
-        except (TypeError, ValueError):
-            count = 0
-        if count < 1:
-            raise MisconfigurationException(
-                f"Trainer(accelerator='cpu', devices={devices!r}): it must be a number of processes, 1 or more."
+        is_number = isinstance(devices, int) or (isinstance(devices, str) and devices.strip().isdigit())
+        if not is_number or int(devices) < 1:
+            raise TypeError(
+                f"Trainer(accelerator='cpu', devices={devices!r}): `devices` selected with `CPUAccelerator` should be an"
+                " int > 0, the number of processes: there is one CPU, which has no number."
             )
-        return count
+        return int(devices)
 
     @staticmethod
-    def get_parallel_devices(devices: int | str | list[int]) -> list[torch.device]:
+    def get_parallel_devices(devices: int | str) -> list[torch.device]:
         """The CPU, once for each process."""
         return [torch.device("cpu")] * CPUAccelerator.parse_devices(devices)
 

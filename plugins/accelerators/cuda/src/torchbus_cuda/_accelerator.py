@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torchbus_hookspecs import Accelerator, MisconfigurationException
+from torchbus_hookspecs.device_numbers import device_numbers
 
 __all__ = ["CUDAAccelerator"]
 
@@ -18,22 +19,10 @@ class CUDAAccelerator(Accelerator):
         """The numbers of the devices.
 
         Raises:
-            MisconfigurationException: the request has no such form, or asks for a device that is not there.
+            TypeError, ValueError: the request has no such form.
+            MisconfigurationException: it asks for a device that is not there, or for none.
         """
-        there = torch.cuda.device_count()
-        wanted = _numbers(devices, there)
-        if wanted is None:
-            raise MisconfigurationException(
-                f"Trainer(accelerator='cuda', devices={devices!r}): it must be a number of devices, a list of their"
-                " numbers such as [0, 2] or '0,2', or -1 for all."
-            )
-        missing = [one for one in wanted if not 0 <= one < there]
-        if missing or not wanted or len(set(wanted)) != len(wanted):
-            names = ", ".join(f"{index} ({torch.cuda.get_device_name(index)})" for index in range(there)) or "none"
-            raise MisconfigurationException(
-                f"Trainer(accelerator='cuda', devices={devices!r}) asks for devices {wanted}; there are: {names}."
-            )
-        return wanted
+        return device_numbers("cuda", devices, torch.cuda.device_count(), torch.cuda.get_device_name)
 
     @staticmethod
     def get_parallel_devices(devices: list[int]) -> list[torch.device]:
@@ -68,20 +57,3 @@ class CUDAAccelerator(Accelerator):
     def teardown(self) -> None:
         """Give memory that no tensor uses back to the device."""
         torch.cuda.empty_cache()
-
-
-def _numbers(devices: Any, there: int) -> list[int] | None:
-    """The numbers that a request means, or ``None`` if it has no known form."""
-    if isinstance(devices, str):
-        parts = [part.strip() for part in devices.split(",") if part.strip()]
-        if not all(part.lstrip("-").isdigit() for part in parts) or not parts:
-            return None
-        numbers = [int(part) for part in parts]
-        devices = numbers if "," in devices else numbers[0]
-    if isinstance(devices, bool):
-        return None
-    if isinstance(devices, int):
-        return list(range(there)) if devices == -1 else list(range(devices))
-    if isinstance(devices, list | tuple) and all(type(one) is int for one in devices):
-        return list(devices)
-    return None
