@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/*/pyproject.toml))
+CONTRIB := $(patsubst %/pyproject.toml,./%,$(wildcard contrib/plugins/*/pyproject.toml))
 SOURCES := hookspecs/src core/src $(addsuffix /src,$(PLUGINS))
 WORKSPACE := $(foreach one,hookspecs core[cli] $(PLUGINS),--editable ./$(one))
 MARK := .venv/.installed
@@ -27,7 +28,7 @@ lint: $(MARK)  ## style and types
 	$(BIN)/mypy $(SOURCES)
 
 test: lint  ## everything that must hold
-	$(PIP) --no-build-isolation ./contrib/plugins/confusion ./contrib/template
+	$(PIP) --no-build-isolation $(CONTRIB) ./contrib/template
 	$(BIN)/pytest
 
 bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy and a plain loop
@@ -35,7 +36,7 @@ bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy a
 	$(BIN)/python tests/benchmarks/step.py
 
 docs: $(MARK)  ## check that every example of the documentation runs
-	$(PIP) --no-build-isolation ./contrib/plugins/confusion
+	$(PIP) --no-build-isolation $(CONTRIB)
 	$(BIN)/pytest tests/docs
 
 clean:  ## remove what the other targets made

@@ -1,0 +1,5 @@
+"""A torchbus logger for MLflow: ``Trainer(logger="mlflow")``."""
+
+from ._logger import MLFlowLogger
+
+__all__ = ["MLFlowLogger"]
