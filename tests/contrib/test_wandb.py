@@ -31,6 +31,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("WANDB_SILENT", "true")
     for variable in ("WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "wandbs_own"))
+    monkeypatch.chdir(tmp_path)  # where wandb writes when it is told no folder
     yield
     wandb.finish()
 
