@@ -39,4 +39,5 @@ class CheckpointFiles:
 
 
 def _number(score: Any) -> float | None:
-    return score.item() if hasattr(score, "item") else score
+    number: float | None = score.item() if hasattr(score, "item") else score
+    return number
