@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SkipValidation
+from pydantic import AfterValidator, BeforeValidator, Field, SkipValidation, TypeAdapter, ValidationError
 from torchbus_hookspecs import Accelerator
+from torchbus_hookspecs.settings import Duration
 
 from ._errors import MisconfigurationException
 
@@ -35,13 +36,30 @@ def _fraction(value: int | float) -> int | float:
     return value
 
 
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
+_INTERVAL = (
+    "a number of batches (1 or more), a fraction above 0.0 and up to 1.0, or a time: 'DD:HH:MM:SS', '1h30m', a timedelta"
+    " or {'minutes': 30}"
+)
+
+
+def _interval_as_time(value: Any) -> Any:
+    """Read what is no number as a time; a number in a text would be seconds there, and may have been meant as batches."""
+    if isinstance(value, int | float):
+        return value
+    try:
+        return _DURATION.validate_python(None if isinstance(value, str) and value.strip().isdecimal() else value)
+    except ValidationError:
+        raise ValueError(f"it must be {_INTERVAL}") from None
+
+
 def _interval(value: Any) -> Any:
     if isinstance(value, timedelta):
         if value <= timedelta(0):
             raise ValueError("a time between validations must be longer than zero")
         return value
     if value <= 0:
-        raise ValueError("it must be a number of batches (1 or more) or a fraction above 0.0 and up to 1.0")
+        raise ValueError(f"it must be {_INTERVAL}")
     return _fraction(value)
 
 
@@ -59,8 +77,8 @@ def _runs(value: bool | int) -> bool | int:
 
 Fraction = Annotated[int | float, AfterValidator(_fraction)]
 """A whole number of batches, or a fraction of them."""
-Interval = Annotated[int | float, AfterValidator(_interval)]
-"""A number of batches, at least 1, or a fraction of them, above 0."""
+Interval = Annotated[int | float | timedelta, BeforeValidator(_interval_as_time), AfterValidator(_interval)]
+"""A number of batches, at least 1, a fraction of them, above 0, or a time."""
 Count = Annotated[int, AfterValidator(_count)]
 """0 or more, or -1 for no limit."""
 NumberOfRuns = Annotated[bool | int, AfterValidator(_runs)]
@@ -120,7 +138,7 @@ def check_validation(interval: Any, every_n_epoch: int | None) -> None:
     if every_n_epoch is None and isinstance(interval, float):
         raise MisconfigurationException(
             f"Trainer(val_check_interval={interval}, check_val_every_n_epoch=None): across epochs there is nothing to take"
-            " a fraction of. To fix: give a whole number of batches."
+            " a fraction of. To fix: give an integer, a number of batches, or a time such as '00:00:30:00'."
         )
 
 

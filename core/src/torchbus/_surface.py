@@ -17,6 +17,8 @@ from ._state import RunningStage, TrainerFn, TrainerStatus
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from datetime import timedelta
+
     from torchbus_hookspecs import Strategy
 
     from ._bus import Bus
@@ -58,6 +60,7 @@ class TrainerSurface:
     strategy: Strategy
     test_loop: EvaluationLoop
     val_check_interval: int | float
+    val_check_interval: int | float | timedelta
     validate_loop: EvaluationLoop
     wiring: Wiring
     _default_root_dir: str

@@ -79,8 +79,11 @@ class Trainer(TrainerSurface):
         limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: batches of an epoch, as a whole
             number or as a fraction of all.
         overfit_batches: train and validate on that many batches (or that fraction), in order.
-        val_check_interval: validate after that many training batches, or after each such fraction of an epoch.
-        check_val_every_n_epoch: validate in each n-th epoch; ``None``: ``val_check_interval`` counts over all epochs.
+        val_check_interval: validate after that many training batches, after each such fraction of an epoch, or whenever
+            that much time has passed since the last validation (``timedelta``, ``"DD:HH:MM:SS"``, ``"1h30m"`` or
+            ``{"minutes": 30}``), looked at after each batch.
+        check_val_every_n_epoch: validate in each n-th epoch only, also where ``val_check_interval`` is a time; ``None``:
+            ``val_check_interval`` counts over all epochs.
         num_sanity_val_steps: validation batches run before training; -1: all; default: 2.
         log_every_n_steps: how often step values go to the loggers; default: 50.
         enable_checkpointing, enable_progress_bar, enable_model_summary: whether the default plugin of each is used.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import (
@@ -19,12 +20,12 @@ from .._data.combined import CombinedLoader
 from .._data.fetch import Fetcher
 from .._data.length import limited_length
 from .._data.source import combine, request_loader, without_shuffling
-from .._errors import MisconfigurationException
 from .._results import Results
 from .._rng import capture_rng, restore_rng
 from .._state import RunningStage
 from .device import Transfer
 from .evaluation import EvaluationLoop
+from .interval import ValidationClock, batches_between_validations
 from .limits import OfTrainer
 from .logging import LoggerOutput
 from .optimization import Optimization
@@ -60,6 +61,7 @@ class FitLoop:
         self.loader: Any = None
         self.max_batches: int | float = INFINITY
         self.val_check_batch: int | float = INFINITY
+        self.val_clock: ValidationClock | None = None
         self.fetcher: Fetcher | None = None
         self._is_reading = False
         self._is_loaded = False
@@ -84,6 +86,7 @@ class FitLoop:
         self._start_fetching(self.fetcher)
         if self._validates_in_this_epoch() and self.validation.loader is None:
             self.validation.setup_data()
+        self._start_clock()
         self.train_start(trainer, trainer.lightning_module)
         self._restore_rng()
         while not self.done or self._is_resuming:
@@ -242,7 +245,15 @@ class FitLoop:
             else None
         )
         self.fetcher = Fetcher(single if single is not None else _Batches(combined), self.max_batches)
-        self.val_check_batch = _check_interval(trainer, self.max_batches)
+        self.val_check_batch = batches_between_validations(trainer, self.max_batches)
+        _warn_of_rare_logging(trainer, self.max_batches)
+
+    def _start_clock(self) -> None:
+        """Where validation goes by the time: count from now, or on from where an interrupted run was."""
+        interval = self.trainer.val_check_interval
+        self.val_clock = ValidationClock(interval) if isinstance(interval, timedelta) else None
+        if self.val_clock is not None:
+            self.val_clock.restart(self._resume.get("since_validation_s", 0.0))
 
     def _is_reload_due(self) -> bool:
         every = self.trainer.reload_dataloaders_every_n_epochs
@@ -282,6 +293,8 @@ class FitLoop:
         state: dict[str, Any] = {"rng": rng, "metrics": self.trainer.metrics.state_dict(self.results, module)}
         if self.fetcher is not None and self._is_reading:
             state["loader"] = self.fetcher.position()
+        if self.val_clock is not None:
+            state["since_validation_s"] = self.val_clock.elapsed_s()
         if self._has_gradients():
             gradients = ((name, one.grad) for name, one in module.named_parameters())
             state["gradients"] = {name: one for name, one in gradients if one is not None}
@@ -382,16 +395,19 @@ class FitLoop:
 
     def _is_time_to_validate(self) -> bool:
         trainer, progress = self.trainer, self.progress
-        if progress.is_last_batch and self.val_check_batch == INFINITY:
-            return True
         if trainer.should_stop and self.can_stop_early:
             return True
-        if isinstance(trainer.limit_train_batches, int) and self.val_check_batch == INFINITY:
-            return progress.batches_ready % trainer.limit_train_batches == 0
         if self.val_check_batch == INFINITY:
-            return progress.is_last_batch
+            return self._is_validation_due()
         counted = progress.total_batches if trainer.check_val_every_n_epoch is None else progress.batches_ready
         return counted % self.val_check_batch == 0
+
+    def _is_validation_due(self) -> bool:
+        """The same where no count of batches decides: the clock does, or the end of what may have no length."""
+        if self.val_clock is not None:
+            return self.val_clock.is_due()
+        limit = self.trainer.limit_train_batches
+        return self.progress.is_last_batch or (isinstance(limit, int) and self.progress.batches_ready % limit == 0)
 
     # ---- parts of a batch ------------------------------------------------------------------------------------------------
 
@@ -410,6 +426,8 @@ class FitLoop:
         self.metrics.collect()
         self._rng_before_validation = capture_rng()
         self.validation.run()
+        if self.val_clock is not None:
+            self.val_clock.restart()
         self._rng_before_validation = None
         trainer.state.stage = RunningStage.TRAINING
         self.metrics.results = self.results
@@ -446,23 +464,7 @@ def _set_epoch(loader: Any, epoch: int) -> None:
                 sampler.set_epoch(epoch)  # type: ignore[union-attr]  # just looked
 
 
-def _check_interval(trainer: Trainer, max_batches: int | float) -> int | float:
-    """After how many batches to validate; infinity for "at the end, whenever that is"."""
-    interval = trainer.val_check_interval
-    if isinstance(interval, int):
-        if interval > max_batches and trainer.check_val_every_n_epoch is not None:
-            raise ValueError(
-                f"Trainer(val_check_interval={interval}): an epoch has only {max_batches} batches. To fix: use at most"
-                f" {max_batches}, or check_val_every_n_epoch=None to count batches over all epochs."
-            )
-        return interval
-    if max_batches == INFINITY:
-        if interval != 1.0:
-            raise MisconfigurationException(
-                f"Trainer(val_check_interval={interval}): a fraction of a loader without length cannot be taken."
-                " To fix: give a whole number of batches."
-            )
-        return INFINITY
+def _warn_of_rare_logging(trainer: Trainer, max_batches: int | float) -> None:
     if trainer.loggers and 0 < max_batches < trainer.log_every_n_steps and not trainer.fast_dev_run:
         warnings.warn(
             f"An epoch has {max_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): step"
@@ -470,4 +472,3 @@ def _check_interval(trainer: Trainer, max_batches: int | float) -> int | float:
             UserWarning,
             stacklevel=2,
         )
-    return max(1, int(max_batches * interval)) if max_batches else 0
