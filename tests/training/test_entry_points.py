@@ -15,7 +15,7 @@ import pytest
 import torch
 import torchbus as L
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torchbus_hookspecs.events import Event, TrainBatchEnd, ValidationEpochEnd
 from torchmetrics import MeanMetric
 
@@ -207,8 +207,15 @@ def test_overfitting_trains_and_validates_on_the_same_samples_in_order(quiet: Qu
         def validation_step(self, batch: Any, batch_idx: int) -> None:
             seen["val"].append(batch[0].sum().item())
 
-    data = loader(12, shuffle=True)
-    quiet(overfit_batches=2, max_epochs=2, num_sanity_val_steps=0).fit(Looking(), data, data)
+    class Named(DataLoader[Any]):
+        name = "mine"
+
+    data = Named(samples(12), batch_size=2, shuffle=True)
+    trainer = quiet(overfit_batches=2, max_epochs=2, num_sanity_val_steps=0)
+    with pytest.warns(UserWarning, match="RandomSampler, is replaced, which turns shuffling off"):
+        trainer.fit(Looking(), data, data)
+    assert isinstance(trainer.train_dataloader, Named)
+    assert isinstance(data.sampler, RandomSampler), "the user's own loader was changed"
     inputs = samples(12).tensors[0]
     in_order = [inputs[:2].sum().item(), inputs[2:4].sum().item()]
     assert seen == {"train": in_order * 2, "val": in_order * 2}
@@ -297,7 +304,8 @@ def test_any_iterable_of_batches_is_a_loader(quiet: Quiet) -> None:
 
 def test_an_empty_loader_trains_nothing_and_is_no_error(quiet: Quiet) -> None:
     recorder = Recorder()
-    quiet(max_epochs=2, callbacks=recorder).fit(Bare(), DataLoader([]))  # type: ignore[arg-type]  # a list will do
+    with pytest.warns(UserWarning, match="A train loader has no batches"):
+        quiet(max_epochs=2, callbacks=recorder).fit(Bare(), DataLoader([]))  # type: ignore[arg-type]  # a list will do
     assert "on_train_start" not in recorder.heard
     assert recorder.heard[-1] == "teardown"
 

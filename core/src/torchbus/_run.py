@@ -91,8 +91,8 @@ def resolve_limits(trainer: Trainer) -> None:
                 stacklevel=4,
             )
         trainer.max_epochs = -1 if limited else EPOCHS_WHEN_UNSAID
-    if trainer.min_epochs is None and trainer.min_steps is not None:
-        trainer.min_epochs = 1
+    if trainer.min_epochs is None:
+        trainer.min_epochs = 0 if trainer.min_steps is None else 1
 
 
 def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:

@@ -17,8 +17,6 @@ from ._state import RunningStage, TrainerFn, TrainerStatus
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from datetime import timedelta
-
     from torchbus_hookspecs import Strategy
 
     from ._bus import Bus
@@ -59,7 +57,6 @@ class TrainerSurface:
     state: TrainerState
     strategy: Strategy
     test_loop: EvaluationLoop
-    val_check_interval: int | float
     val_check_interval: int | float | timedelta
     validate_loop: EvaluationLoop
     wiring: Wiring
@@ -94,11 +91,11 @@ class TrainerSurface:
         """How many optimizer steps a fit will take: for schedulers that need to know. Infinite if there is no limit."""
         if self.max_epochs == -1 and self.max_steps == -1:
             return float("inf")
+        if self.max_epochs in (None, -1):
+            return self.max_steps
         self.fit_loop.setup_data()
         batches = self.num_training_batches
         if batches == float("inf"):
-            return self.max_steps
-        if self.max_epochs in (None, -1):
             return self.max_steps
         per_epoch = math.ceil(batches / self.accumulate_grad_batches)
         steps = per_epoch * max(self.max_epochs or 0, 1)

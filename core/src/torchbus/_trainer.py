@@ -41,6 +41,7 @@ from ._plugins import Enabler
 from ._precision import choose_precision, skipped_init
 from ._report import fault_report, results_table
 from ._rng import set_determinism
+from ._silent_logger import SilentLogger
 from ._state import TrainerFn, TrainerState
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
@@ -72,7 +73,7 @@ class Trainer(TrainerSurface):
         callbacks: callbacks as instances, names, or ``{name: settings}``.
         plugins: plugins of any kind: names, ``{name: settings}``, instances, modules of hookimpls,
             ``"package.module:attribute"``, paths of ``.py`` files, or ``"no:NAME"`` to switch one off.
-        fast_dev_run: run one batch (or that many) of everything, without loggers and checkpoints.
+        fast_dev_run: run one batch (or that many) of everything, without checkpoints, and with a logger that keeps nothing.
         max_epochs, min_epochs: when to stop at the latest and at the earliest; ``max_epochs=-1``: no limit.
         max_steps, min_steps: the same in optimizer steps.
         max_time: the same as a duration: a ``timedelta``, ``"DD:HH:MM:SS"``, ``"1h30m"`` or ``{"hours": 1}``.
@@ -116,8 +117,8 @@ class Trainer(TrainerSurface):
         accelerator: AcceleratorChoice = "auto", strategy: str | Strategy = "auto",
         devices: DeviceChoice = "auto", num_nodes: Positive = 1, precision: Any = None,
         logger: Any = None, callbacks: Any = None, fast_dev_run: NumberOfRuns = False,
-        max_epochs: Count | None = None, min_epochs: NotNegative | None = None,
-        max_steps: Count = -1, min_steps: NotNegative | None = None, max_time: Duration | None = None,
+        max_epochs: Count | None = None, min_epochs: Count | None = None,
+        max_steps: Count = -1, min_steps: Count | None = None, max_time: Duration | None = None,
         limit_train_batches: Fraction | None = None, limit_val_batches: Fraction | None = None,
         limit_test_batches: Fraction | None = None, limit_predict_batches: Fraction | None = None,
         overfit_batches: Fraction = 0.0, val_check_interval: Interval | None = None,
@@ -164,7 +165,7 @@ class Trainer(TrainerSurface):
         self._build_loops()
         if fast_dev_run:
             self._limit_everything(int(fast_dev_run))
-        self._enable_plugins(callbacks, plugins, False if fast_dev_run else logger, defaults, enabler)
+        self._enable_plugins(callbacks, plugins, logger, defaults, enabler)
 
     # fmt: on
 
@@ -189,7 +190,9 @@ class Trainer(TrainerSurface):
         if self.max_time is not None:
             self.wiring.others.append(TimeLimit(self.max_time))
         without = frozenset({"checkpoint"} if self.fast_dev_run else ())
-        self.wiring.enable_all(callbacks, plugins, logger, defaults, without=without)
+        self.wiring.enable_all(callbacks, plugins, False if self.fast_dev_run else logger, defaults, without=without)
+        if self.fast_dev_run and logger is not False:
+            self.loggers = [SilentLogger()]
 
     def _choose_hardware(
         self, accelerator: Any, strategy: Any, devices: Any, precision: Any, plugins: Any, enabler: Enabler
@@ -214,7 +217,8 @@ class Trainer(TrainerSurface):
 
     def _limit_everything(self, batches: int) -> None:
         """``fast_dev_run``: that many batches of everything, one epoch, nothing before it."""
-        self.limit_train_batches = self.limit_val_batches = batches
+        if not self.overfit_batches:
+            self.limit_train_batches = self.limit_val_batches = batches
         self.limit_test_batches = self.limit_predict_batches = batches
         self.max_steps, self.max_epochs, self.num_sanity_val_steps = batches, 1, 0
         self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1

@@ -69,7 +69,7 @@ class CombinedLoader(Iterable[Any]):
 
     @property
     def limits(self) -> list[int | float] | None:
-        """How many batches to take of each loader (in ``"sequential"`` mode), or of all together."""
+        """How many batches to take of each loader. Side by side, ``len()`` says for how many rows that is enough."""
         return self._limits
 
     @limits.setter
@@ -115,9 +115,17 @@ class CombinedLoader(Iterable[Any]):
 
     def __len__(self) -> int:
         length = self.total_length()
-        if length == float("inf"):
-            raise NotImplementedError("A loader in this CombinedLoader has no length, so neither has the whole.")
+        if length == float("inf"):  # of this type, for which Python itself looks where a length is only a hint
+            raise TypeError("A loader in this CombinedLoader has no length, so neither has the whole.")
         return int(length)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"iterables": self._iterables, "mode": self._mode, "limits": self._limits}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copy begins anew: an iterator can be neither pickled nor shared
+        self.__init__(state["iterables"], state["mode"])  # type: ignore[misc]  # of an object that has no state yet
+        self._limits = state["limits"]
 
     def batches(self) -> Iterator[tuple[Any, int, int]]:
         """An iterator of its own, for one pass."""
@@ -157,7 +165,7 @@ class CombinedLoader(Iterable[Any]):
             batches = self._cycled(iterators, first)
         else:
             batches = (_shortest if self._mode == "min_size" else _longest)(iterators)
-        limit = min(self._limits) if self._limits else float("inf")
+        limit = self.total_length() if self._limits else float("inf")
         limited = islice(batches, None if limit == float("inf") else max(0, int(limit) - first))
         return ((pytree.tree_unflatten(row, self._spec), index, 0) for index, row in enumerate(limited, first))
 
@@ -204,12 +212,11 @@ class CombinedLoader(Iterable[Any]):
 
 
 def _is_loader(node: Any) -> bool:
-    """Whether to stop here: anything but plain containers of loaders."""
-    if isinstance(node, dict):
-        return False
-    if isinstance(node, list | tuple):
-        return not any(hasattr(item, "__iter__") and not isinstance(item, str) for item in node)
-    return True
+    """Whether to stop here: at anything but a container of loaders; one of numbers or texts holds batches itself."""
+    if not isinstance(node, list | tuple | dict):
+        return True
+    items = node.values() if isinstance(node, dict) else node
+    return all(isinstance(item, int | float | str) for item in items)
 
 
 def _shortest(iterators: list[Iterator[Any]]) -> Iterator[list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
@@ -32,6 +33,13 @@ def limited_length(length: int | float, limit: int | float, name: str) -> int | 
     Raises:
         MisconfigurationException: a fraction of an unknown length, or one that leaves nothing of something.
     """
+    if length == 0:
+        warnings.warn(
+            f"A {name.removeprefix('limit_').removesuffix('_batches')} loader has no batches (its total length is zero): its"
+            " dataset is empty, or `drop_last` drops its only batch. Please make sure that this was your intention.",
+            UserWarning,
+            stacklevel=2,
+        )
     if limit == 0 or length == 0:
         return 0
     if isinstance(limit, int):

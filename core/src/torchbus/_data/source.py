@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 from torchbus_hookspecs.events import PredictDataloader, TestDataloader, TrainDataloader, ValDataloader
 
 from .._errors import MisconfigurationException
@@ -38,7 +40,7 @@ def request_loader(trainer: Trainer, stage: Stage, given: Any) -> Any:
             f"There is no loader for {method}(). To fix: pass one, as in trainer.{method}(model, {argument}=...), or define"
             f" `{stage}_dataloader` in the module or in a datamodule."
         )
-    for one in CombinedLoader(loader).flattened if not isinstance(loader, CombinedLoader) else loader.flattened:
+    for one in combine(loader, "sequential").flattened:
         if not isinstance(one, Iterable) and not hasattr(one, "__getitem__"):
             raise TypeError(
                 f"The {stage} loader is {one!r}, which cannot be iterated over. To fix: give a DataLoader, or any iterable"
@@ -52,20 +54,39 @@ def combine(loader: Any, mode: str) -> CombinedLoader:
     return loader if isinstance(loader, CombinedLoader) else CombinedLoader(loader, mode)  # type: ignore[arg-type]
 
 
-def without_shuffling(loader: Any) -> Any:
+def without_shuffling(loader: Any, stage: Stage) -> Any:
     """The same loaders, each reading in order: for ``overfit_batches``, which trains on the same few batches."""
 
     def replace(one: DataLoader[Any]) -> DataLoader[Any]:
-        if not isinstance(one.sampler, RandomSampler):
+        if isinstance(one.dataset, IterableDataset) or isinstance(_innermost_sampler(one), SequentialSampler):
             return one
-        options = {
-            "batch_size": one.batch_size, "num_workers": one.num_workers, "collate_fn": one.collate_fn,
-            "pin_memory": one.pin_memory, "drop_last": one.drop_last, "timeout": one.timeout,
-            "worker_init_fn": one.worker_init_fn, "persistent_workers": one.persistent_workers,
-        }  # fmt: skip
-        return DataLoader(one.dataset, sampler=SequentialSampler(one.dataset), **options)  # type: ignore[arg-type]
+        warnings.warn(
+            f"Trainer(overfit_batches=...) needs the same batches in each epoch: the {stage} loader's sampler, a"
+            f" {type(_innermost_sampler(one)).__name__}, is replaced, which turns shuffling off.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return _read_in_order(one)
 
     if isinstance(loader, CombinedLoader):
         loader.flattened = [replace(one) if isinstance(one, DataLoader) else one for one in loader.flattened]
         return loader
     return map_tensors(loader, replace, leaf=lambda one: isinstance(one, DataLoader))
+
+
+def _innermost_sampler(loader: DataLoader[Any]) -> Any:
+    """The sampler that decides about the order: torch's batch sampler holds it; one's own is left as it is."""
+    batches = loader.batch_sampler
+    return batches.sampler if type(batches) is BatchSampler else loader.sampler
+
+
+def _read_in_order(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """A loader of the same class with the same attributes, which reads its whole dataset in order."""
+    copied = copy.copy(loader)
+    sampler = SequentialSampler(loader.dataset)  # type: ignore[arg-type]  # a dataset with a length, as samplers need it
+    changed: dict[str, Any] = {"sampler": sampler, "_iterator": None}
+    batches = loader.batch_sampler
+    if isinstance(batches, BatchSampler):
+        changed["batch_sampler"] = BatchSampler(sampler, batches.batch_size, batches.drop_last)
+    copied.__dict__.update(changed)  # past the loader's own refusal of changes, which is for loaders in use
+    return copied

@@ -61,8 +61,13 @@ class EvaluationLoop:
         self.verbose = False
         self.inference_mode = False
         self._is_loaded = False
-        self._last_reload = 0
+        self._last_reload: int | float = float("-inf")
         self._batches_seen: dict[int, int] = {}
+
+    @property
+    def num_dataloaders(self) -> int:
+        """How many loaders there are, once they are known."""
+        return len(combine(self.loader, "sequential").flattened) if self.loader is not None else 0
 
     @property
     def short(self) -> Literal["val", "test"]:
@@ -78,10 +83,9 @@ class EvaluationLoop:
                 return []
             self._bind()
             combined = combine(self.loader, "sequential")
-            sequential = combined.mode == "sequential"
-            combined.limits = self._limits() if sequential else self._limits() * len(combined.flattened)
+            combined.limits = self._limits()
             batches = combined.batches()
-            several = sequential and len(combined.flattened) > 1
+            several = combined.mode == "sequential" and len(combined.flattened) > 1
             trainer.bus.scope.several_loaders = several
             check_index_argument(module, self.stage, several)
             restores_modes = self._restores_modes()
@@ -189,16 +193,13 @@ class EvaluationLoop:
             return
         loader = request_loader(trainer, self.short, self.given)
         overfits = trainer.overfit_batches and trainer.state.fn == "fit"
-        self.loader = without_shuffling(loader) if overfits else loader
+        self.loader = without_shuffling(loader, self.short) if overfits else loader
         self._is_loaded = True
-        self._last_reload = trainer.current_epoch
-        combined = combine(self.loader, "sequential")
+        if not self.is_sanity_check or trainer.fit_loop.validates_in_this_epoch():
+            self._last_reload = trainer.current_epoch
+        loaders = combine(self.loader, "sequential").flattened
         name = f"limit_{self.short}_batches"
-        if combined.mode == "sequential":
-            self.max_batches = [limited_length(sized_length(one), self._limit(), name) for one in combined.flattened]
-        else:
-            combined.limits = None
-            self.max_batches = [limited_length(combined.total_length(), self._limit(), name)]
+        self.max_batches = [limited_length(sized_length(one), self._limit(), name) for one in loaders]
 
     def _limit(self) -> int | float:
         limit: int | float = getattr(self.trainer, f"limit_{self.short}_batches")

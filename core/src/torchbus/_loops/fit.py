@@ -29,6 +29,7 @@ from .interval import ValidationClock, batches_between_validations
 from .limits import OfTrainer
 from .logging import LoggerOutput
 from .optimization import Optimization
+from .paths import FitLoopPaths
 from .progress import FitProgress
 from .schedulers import Schedulers
 
@@ -40,7 +41,7 @@ __all__ = ["FitLoop"]
 INFINITY = float("inf")
 
 
-class FitLoop:
+class FitLoop(FitLoopPaths):
     """Trains for epochs of batches, and validates when it is time.
 
     Attributes:
@@ -84,7 +85,7 @@ class FitLoop:
             return
         assert self.fetcher is not None  # setup_data made it
         self._start_fetching(self.fetcher)
-        if self._validates_in_this_epoch() and self.validation.loader is None:
+        if self.validates_in_this_epoch() and self.validation.loader is None:
             self.validation.setup_data()
         self._start_clock()
         self.train_start(trainer, trainer.lightning_module)
@@ -214,7 +215,7 @@ class FitLoop:
     def begin_entry(self, loaders: Any, val_loaders: Any) -> None:
         """A fit begins, with these loaders or (``None``) with those that hooks provide."""
         self.given, self.validation.given = loaders, val_loaders
-        self._is_loaded = False
+        self._is_loaded, self.max_batches = False, INFINITY
         self.validation.begin_entry()
 
     def setup_data(self) -> None:
@@ -225,10 +226,10 @@ class FitLoop:
             MisconfigurationException: there is no loader, or a limit does not fit it.
         """
         trainer = self.trainer
-        if self._is_loaded and not self._is_reload_due():
+        if (self._is_loaded and not self._is_reload_due()) or trainer.limit_train_batches == 0:
             return
         loader = request_loader(trainer, "train", self.given)
-        self.loader = without_shuffling(loader) if trainer.overfit_batches else loader
+        self.loader = without_shuffling(loader, "train") if trainer.overfit_batches else loader
         self._is_loaded = True
         self._last_reload = self.progress.epoch
         combined = combine(self.loader, "max_size_cycle")
@@ -268,7 +269,7 @@ class FitLoop:
 
     def _prepare_epoch(self) -> None:
         """Decide what holds for every batch of the coming epoch."""
-        self.is_validated_epoch = self._validates_in_this_epoch()
+        self.is_validated_epoch = self.validates_in_this_epoch()
         self.optimization.look()
 
     # ---- going on where a checkpoint ended -----------------------------------------------------------------------------
@@ -389,7 +390,8 @@ class FitLoop:
             return True
         return trainer.should_stop and self.can_stop_early
 
-    def _validates_in_this_epoch(self) -> bool:
+    def validates_in_this_epoch(self) -> bool:
+        """Whether the epoch is one of those that ``check_val_every_n_epoch`` chooses."""
         every = self.trainer.check_val_every_n_epoch
         return self.trainer.enable_validation and (every is None or (self.progress.epoch + 1) % every == 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -44,20 +45,35 @@ class PredictionLoop:
         self.current_batch_indices: list[Any] = []
         self._drawn: list[deque[list[Any]]] = []
         self.inference_mode = True
+        self._has_warned = False
+
+    @property
+    def num_dataloaders(self) -> int:
+        """How many loaders there are, once they are known."""
+        return len(combine(self.loader, "sequential").flattened) if self.loader is not None else 0
+
+    @property
+    def epoch_batch_indices(self) -> list[list[Any]]:
+        """Lightning's name of ``batch_indices``."""
+        return self.batch_indices
 
     def run(self) -> list[Any] | None:
-        """Predict; return a list of predictions, or a list of them for each of several loaders."""
+        """Predict; return a list of predictions, or a list of them for each of several loaders; ``None``: no batches.
+
+        Raises:
+            ValueError: the loaders are combined in another mode than one after the other.
+        """
         trainer, module = self.trainer, self.trainer.lightning_module
         with gradients_off(self.inference_mode), ExitStack() as until_done:
             self.setup_data()
             if not sum(self.max_batches):
-                return []
+                return None
             combined = combine(self.loader, "sequential")
             combined.limits = self.max_batches
             self._bind()
             self.predictions = [[] for _ in combined.flattened]
             self.batch_indices = [[] for _ in combined.flattened]
-            self._drawn, self.current_batch_indices = [], []
+            self._drawn, self.current_batch_indices, self._has_warned = [], [], False
             if self.track_indices:
                 self.track_indices = False
                 self._drawn = until_done.enter_context(drawn_indices(combined.flattened))
@@ -89,11 +105,25 @@ class PredictionLoop:
         self.batch_start(trainer, module, batch, batch_idx, dataloader_idx)
         with trainer.precision_plugin.forward_context():
             prediction = self.step(trainer, module, batch, batch_idx, dataloader_idx)
+        if prediction is None and self.return_predictions:
+            self._warn_of_none()
         self.batch_end(trainer, module, prediction, batch, batch_idx, dataloader_idx)
         if self.return_predictions or trainer.bus.is_heard(events.PredictEpochEnd):
             self.predictions[dataloader_idx].append(prediction)
             if self._drawn:
                 self.batch_indices[dataloader_idx].append(self.current_batch_indices)
+
+    def _warn_of_none(self) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        module = type(self.trainer.lightning_module).__name__
+        warnings.warn(
+            f"{module}.predict_step returned None, which is kept as the prediction. Was a `return` forgotten? If nothing"
+            " is to be returned: trainer.predict(..., return_predictions=False).",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _bind(self) -> None:
         trainer = self.trainer
@@ -112,7 +142,17 @@ class PredictionLoop:
     def setup_data(self) -> None:
         """Ask for the loaders, and work out how many of their batches to run."""
         trainer = self.trainer
-        self.loader = request_loader(trainer, "predict", self.given)
         limit = trainer.limit_predict_batches
-        flattened = combine(self.loader, "sequential").flattened
-        self.max_batches = [limited_length(sized_length(one), limit, "limit_predict_batches") for one in flattened]
+        self.max_batches = []
+        if limit == 0:
+            return
+        self.loader = request_loader(trainer, "predict", self.given)
+        combined = combine(self.loader, "sequential")
+        if combined.mode != "sequential":
+            raise ValueError(
+                f"Trainer.predict() goes through loaders one after the other, and was given a CombinedLoader of mode"
+                f" {combined.mode!r}. To fix: use mode 'sequential'."
+            )
+        self.max_batches = [
+            limited_length(sized_length(one), limit, "limit_predict_batches") for one in combined.flattened
+        ]

@@ -37,6 +37,11 @@ class FitProgress:
     is_last_batch: bool = False
     phase: Phase = "idle"
 
+    @property
+    def epochs_begun(self) -> int:
+        """Epochs of which at least the first batch was asked for."""
+        return self.epochs_processed + (self.phase in ("epoch_start", "batch", "validation", "after_validation"))
+
     def begin_epoch(self) -> None:
         """No batch of the coming epoch was seen yet."""
         self.batches_ready = self.batches_done = 0

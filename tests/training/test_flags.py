@@ -1,0 +1,184 @@
+"""Arguments of the trainer, the paths into its loops, and combined loaders: what scripts for Lightning count on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchbus as L
+from torch.utils.data import DataLoader, SubsetRandomSampler
+from torchbus.callbacks import LearningRateMonitor
+from torchbus.utilities import CombinedLoader
+
+from .test_bad_input import refused
+from .toys import Bare, Regression, Stream, loader, samples
+
+Quiet = Callable[..., L.Trainer]
+
+
+# ---- dry runs ------------------------------------------------------------------------------------------------------------
+
+
+class Drawing(Regression):
+    """Calls its logger by itself, as one would TensorBoard's."""
+
+    def on_train_start(self) -> None:
+        assert self.logger is not None
+        self.logger.experiment.add_image("first", torch.zeros(3, 2, 2), global_step=0)
+        self.logger.experiment["note"] = 1
+        self.logger.log_image("second", [])
+        self.logger.log_metrics({"third": 1.0}, step=0)
+
+
+@pytest.mark.parametrize("logger", [True, "csv", None])
+def test_a_module_that_calls_its_logger_runs_dry_too_and_nothing_is_written(quiet: Quiet, logger: Any) -> None:
+    trainer = quiet(fast_dev_run=True, logger=logger, callbacks=[LearningRateMonitor()])
+    trainer.fit(Drawing(), loader(), loader())
+    assert len(trainer.loggers) == 1
+    assert copy.deepcopy(trainer.logger) is not None
+    assert not list(Path(trainer.default_root_dir).iterdir())
+
+
+def test_without_a_logger_a_dry_run_has_none(quiet: Quiet) -> None:
+    assert quiet(fast_dev_run=True, logger=False).loggers == []
+
+
+def test_a_dry_run_of_overfitting_keeps_its_batches(quiet: Quiet) -> None:
+    trainer = quiet(fast_dev_run=1, overfit_batches=3)
+    assert (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches) == (3, 3, 1)
+
+
+# ---- paths into the loops ----------------------------------------------------------------------------------------------
+
+
+def test_limits_may_be_changed_on_the_loop(quiet: Quiet) -> None:
+    trainer = quiet(max_epochs=1)
+    trainer.fit(Bare(), loader())
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit_loop.epoch_loop.max_steps = 8
+    trainer.fit(Bare(), loader())
+    assert (trainer.max_epochs, trainer.max_steps, trainer.global_step) == (3, 8, 8)
+    trainer.fit_loop.min_epochs, trainer.fit_loop.min_steps = 1, 2
+    assert (trainer.min_epochs, trainer.min_steps) == (1, 2)
+
+
+def test_counters_are_where_lightning_has_them(quiet: Quiet) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Reading(Bare):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            loop = self.trainer.fit_loop
+            epochs, batches = loop.epoch_progress, loop.epoch_loop.batch_progress
+            assert loop.batch_idx == loop.epoch_loop.batch_idx == batch_idx == batches.current.completed
+            assert loop.total_batch_idx == batches.total.ready - 1 == loop.epoch_loop.total_batch_idx
+            assert batches.is_last_batch is self.trainer.is_last_batch
+            seen.append(
+                (epochs.current.ready, epochs.total.completed, batches.current.ready, loop.epoch_loop.global_step)
+            )
+
+    quiet(max_epochs=2).fit(Reading(), loader(4))
+    assert seen == [(1, 0, 1, 0), (1, 0, 2, 1), (2, 1, 1, 2), (2, 1, 2, 3)]
+
+
+def test_a_fit_may_begin_at_another_epoch(quiet: Quiet) -> None:
+    trainer = quiet(max_epochs=3)
+    trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = 2
+    trainer.fit(Bare(), loader())
+    assert (trainer.current_epoch, trainer.global_step) == (3, 6)
+
+
+# ---- loaders -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_training_batches_the_loader_is_not_asked_for(quiet: Quiet) -> None:
+    class Asked(Bare):
+        def train_dataloader(self) -> Any:
+            raise AssertionError("asked for")
+
+    trainer = quiet(limit_train_batches=0)
+    trainer.fit(Asked())
+    assert trainer.num_training_batches == float("inf")
+
+
+def test_overfitting_takes_no_random_sampler(quiet: Quiet) -> None:
+    trainer = quiet(overfit_batches=2)
+    data = DataLoader(samples(), batch_size=2, sampler=SubsetRandomSampler(range(3, 9)), drop_last=True)
+    with pytest.warns(UserWarning, match="train loader's sampler, a SubsetRandomSampler"):
+        trainer.fit(Bare(), data)
+    read = trainer.train_dataloader
+    assert (type(read.sampler).__name__, read.batch_size, read.drop_last) == ("SequentialSampler", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("every", "validated_every", "epochs"), [(1, 1, [0, 1, 2, 3]), (2, 1, [0, 2]), (2, 2, [0, 1, 3]), (3, 2, [0, 1])]
+)
+def test_validation_reloads_count_from_an_epoch_that_validates(
+    quiet: Quiet, every: int, validated_every: int, epochs: list[int]
+) -> None:
+    asked: list[int] = []
+
+    class Asking(Regression):
+        def val_dataloader(self) -> Any:
+            asked.append(self.trainer.current_epoch)
+            return loader(4)
+
+    options = {"reload_dataloaders_every_n_epochs": every, "check_val_every_n_epoch": validated_every}
+    quiet(max_epochs=4, **options).fit(Asking(), loader(4))
+    assert asked == epochs
+
+
+def test_of_loaders_side_by_side_each_has_its_own_count(quiet: Quiet) -> None:
+    class Pairs(Bare):
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            self.log("last", float(batch_idx), reduce_fx="max")
+
+    trainer = quiet(limit_test_batches=0.5)
+    results = trainer.test(Pairs(), CombinedLoader([loader(8), loader(12)], "max_size"), verbose=False)
+    assert (trainer.num_test_batches, results) == ([2, 3], [{"last": 2.0}])
+
+
+def test_prediction_goes_through_loaders_one_after_the_other(quiet: Quiet) -> None:
+    combined = CombinedLoader([loader(), loader()], "max_size")
+    refused(ValueError, ["predict()", "'max_size'", "'sequential'"], lambda: quiet().predict(Bare(), combined))
+
+
+def test_a_prediction_of_nothing_is_told_once_and_one_without_batches_is_none(quiet: Quiet) -> None:
+    class Forgetful(Bare):
+        def predict_step(self, batch: Any, batch_idx: int) -> None:
+            """Forgets to return."""
+
+    with pytest.warns(UserWarning, match=r"Forgetful.predict_step returned None") as told:
+        assert quiet().predict(Forgetful(), loader(4)) == [None, None]
+    assert len([one for one in told if "returned None" in str(one.message)]) == 1
+    assert quiet().predict(Forgetful(), loader(4), return_predictions=False) is None
+    assert quiet(limit_predict_batches=0).predict(Forgetful(), loader(4)) is None
+
+
+def test_a_combined_loader_without_length_is_still_a_sequence_of_batches() -> None:
+    combined = CombinedLoader([DataLoader(Stream(4)), [1, 2, 3, 4]], "max_size_cycle")
+    with pytest.raises(TypeError, match="has no length"):
+        len(combined)
+    assert [index for _, index, _ in list(combined)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("mode", ["min_size", "max_size_cycle", "max_size", "sequential"])
+def test_limits_and_length_of_a_combined_loader_agree(mode: Any) -> None:
+    combined = CombinedLoader({"a": range(3), "b": range(5)}, mode)
+    combined.limits = [2, 4]
+    assert len(combined) == len(list(combined)) == {"min_size": 2, "sequential": 6}.get(mode, 4)
+
+
+def test_a_combined_loader_can_be_copied_while_it_is_read() -> None:
+    combined = CombinedLoader([range(3), range(2)], "max_size")
+    next(iter(combined))
+    assert [batch for batch, _, _ in copy.deepcopy(combined)] == [[0, 0], [1, 1], [2, None]]
+    assert [index for _, index, _ in combined] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("given", [[None], [object()], {"a": object()}, [[1, 2], None]])
+def test_nothing_in_a_container_of_loaders_passes_for_a_batch(quiet: Quiet, given: Any) -> None:
+    refused(TypeError, ["train loader", "cannot be iterated over"], lambda: quiet().fit(Bare(), given))
