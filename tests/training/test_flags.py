@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,22 @@ import torch
 import torchbus as L
 from torch.utils.data import DataLoader, SubsetRandomSampler
 from torchbus.callbacks import LearningRateMonitor
-from torchbus.utilities import CombinedLoader
+from torchbus.utilities import CombinedLoader, move_data_to_device
 
 from .test_bad_input import refused
 from .toys import Bare, Regression, Stream, loader, samples
 
 Quiet = Callable[..., L.Trainer]
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: torch.Tensor
+    second: torch.Tensor = field(init=False)
+    note: str = "kept"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "second", self.first + 1)
 
 
 # ---- dry runs ------------------------------------------------------------------------------------------------------------
@@ -182,3 +193,83 @@ def test_a_combined_loader_can_be_copied_while_it_is_read() -> None:
 @pytest.mark.parametrize("given", [[None], [object()], {"a": object()}, [[1, 2], None]])
 def test_nothing_in_a_container_of_loaders_passes_for_a_batch(quiet: Quiet, given: Any) -> None:
     refused(TypeError, ["train loader", "cannot be iterated over"], lambda: quiet().fit(Bare(), given))
+
+
+# ---- sources of data ---------------------------------------------------------------------------------------------------
+
+
+class Complete(Regression):
+    def _loader(self) -> Any:
+        return loader(4)
+
+    train_dataloader = val_dataloader = test_dataloader = predict_dataloader = _loader
+
+
+def test_with_a_datamodule_no_loader_of_the_module_is_used(quiet: Quiet) -> None:
+    class Training(L.LightningDataModule):
+        def train_dataloader(self) -> Any:
+            return loader(4)
+
+    with pytest.warns(UserWarning, match="no validation loader"):
+        quiet().fit(Complete(), datamodule=Training())
+    words = ["no loader for test()", "`test_dataloader` in the datamodule"]
+    refused(L.MisconfigurationException, words, lambda: quiet().test(Complete(), datamodule=Training()))
+    assert quiet().test(Complete(), verbose=False)
+
+
+def test_a_hook_that_returns_no_loader_is_named(quiet: Quiet) -> None:
+    class Empty(Regression):
+        def train_dataloader(self) -> None:
+            """Forgets to return."""
+
+        val_dataloader = test_dataloader = train_dataloader
+
+    words = ["invalid dataloader", "returned from `Empty.{}_dataloader()`", "None"]
+    for method, stage in (("fit", "train"), ("validate", "val"), ("test", "test")):
+        call = lambda method=method: getattr(quiet(limit_val_batches=method == "validate"), method)(Empty())  # noqa: E731
+        refused(TypeError, [word.format(stage) for word in words], call)
+    refused(TypeError, ["`Trainer.test(dataloaders=...)`"], lambda: quiet().test(Regression(), [None]))
+
+
+@pytest.mark.parametrize("hook", ["training_epoch_end", "validation_epoch_end", "test_epoch_end"])
+def test_a_hook_that_was_removed_long_ago_is_no_silent_loss(quiet: Quiet, hook: str) -> None:
+    class Old(Regression):
+        pass
+
+    setattr(Old, hook, lambda self, outputs: None)
+    words = [f"Old.{hook}", f"on_{hook.replace('training', 'train')}(self)"]
+    refused(NotImplementedError, words, lambda: quiet().fit(Old(), loader()))
+
+
+def test_fields_that_a_batch_sets_by_itself_move_with_it() -> None:
+    moved = move_data_to_device(Pair(torch.ones(2)), torch.device("meta"))
+    assert (moved.first.device.type, moved.second.device.type, moved.note) == ("meta", "meta", "kept")
+
+
+# ---- time --------------------------------------------------------------------------------------------------------------
+
+
+def test_time_counts_over_resumed_runs(quiet: Quiet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+
+    class Slow(Bare):
+        batches = 0
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            now_s[0] += 10
+            self.batches += 1
+            return super().training_step(batch, batch_idx)
+
+        def on_train_batch_end(self, *values: Any) -> None:
+            if self.trainer.global_step == 3:
+                self.trainer.save_checkpoint(tmp_path / "after_3.ckpt")
+
+    def batches(limit: str, ckpt_path: Path | None) -> int:
+        module = Slow()
+        quiet(max_epochs=-1, max_time=limit).fit(module, loader(), ckpt_path=ckpt_path)
+        return module.batches
+
+    assert batches("50s", None) == 5
+    assert batches("50s", tmp_path / "after_3.ckpt") == 2
+    assert batches("30s", tmp_path / "after_3.ckpt") == 0

@@ -295,6 +295,7 @@ def check_entry(trainer: Trainer) -> None:
         MisconfigurationException: so it is; the message says what to define.
     """
     module, fn = trainer.lightning_module, trainer.state.fn
+    _refuse_removed_hooks(module)
     if fn == TrainerFn.FITTING:
         _require(trainer, "training_step")
         _require(trainer, "configure_optimizers")
@@ -329,6 +330,17 @@ def _require(trainer: Trainer, name: str) -> None:
 
 
 _HINTED = dict.fromkeys(("training_step", "validation_step", "test_step"), ("batch", "batch_idx"))
+
+
+def _refuse_removed_hooks(module: LightningModule) -> None:
+    """Hooks of Lightning 1, which nobody calls: what is computed there would be missing without a word."""
+    for name in ("training_epoch_end", "validation_epoch_end", "test_epoch_end"):
+        if callable(getattr(module, name, None)):
+            instead = f"on_{name.replace('training', 'train')}"
+            raise NotImplementedError(
+                f"{type(module).__name__}.{name} is a hook of Lightning 1 that was removed in version 2, and would never be"
+                f" called. To fix: define `{instead}(self)`, and keep the outputs of the steps in an attribute."
+            )
 
 
 def _check_validation(trainer: Trainer) -> None:

@@ -200,8 +200,8 @@ class Wiring:
         shape = MODULE_SHAPE
         if datamodule is not None:
             self.bus.register(datamodule, "datamodule", shape=DATAMODULE_SHAPE, is_user_code=True)
-            # a transfer hook of the datamodule stands in for the module's
-            taken = _TRANSFER.intersection(self.bus.hooks_of("datamodule"))
+            # a datamodule is where loaders come from; a transfer hook of it stands in for the module's
+            taken = _LOADERS | _TRANSFER.intersection(self.bus.hooks_of("datamodule"))
             shape = Shape(shape.base, tuple(h for h in shape.hooks if h not in taken), shape.leading, final=shape.final)
         self.bus.register(module, "lightning_module", shape=shape, is_user_code=True)
         self.synchronise()
@@ -229,6 +229,7 @@ class Wiring:
         self.synchronise()
 
 
+_LOADERS = {"train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader"}
 _TRANSFER = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
 
 

@@ -30,21 +30,28 @@ def request_loader(trainer: Trainer, stage: Stage, given: Any) -> Any:
         MisconfigurationException: there are none.
         TypeError: what there is cannot be iterated over.
     """
-    loader = given
+    hook, loader = f"{stage}_dataloader", given
+    providers = [trainer.bus.plugins[name] for name, _ in trainer.bus.implementations(hook)]
+    fn = str(trainer.state.fn)
+    argument = f"{'train_' if stage == 'train' else 'val_' if fn == 'fit' else ''}dataloaders"
     if loader is None:
         loader = trainer.bus.emitter(_EVENTS[stage])(trainer, trainer.lightning_module)
-    if loader is None:
-        method = {"train": "fit", "val": "validate"}.get(stage, stage)
-        argument = {"train": "train_dataloaders"}.get(stage, "dataloaders")
+    if loader is None and not providers:
+        owner = "the datamodule" if trainer.datamodule is not None else "the module or in a datamodule"
         raise MisconfigurationException(
-            f"There is no loader for {method}(). To fix: pass one, as in trainer.{method}(model, {argument}=...), or define"
-            f" `{stage}_dataloader` in the module or in a datamodule."
+            f"There is no loader for {fn}(). To fix: pass one, as in trainer.{fn}(model, {argument}=...), or define"
+            f" `{hook}` in {owner}."
         )
     for one in combine(loader, "sequential").flattened:
         if not isinstance(one, Iterable) and not hasattr(one, "__getitem__"):
+            source = (
+                f"passed to `Trainer.{fn}({argument}=...)`"
+                if given is not None
+                else f"returned from `{type(providers[0].object).__name__}.{hook}()`"
+            )
             raise TypeError(
-                f"The {stage} loader is {one!r}, which cannot be iterated over. To fix: give a DataLoader, or any iterable"
-                " of batches."
+                f"An invalid dataloader was {source}. The {stage} loader is {one!r}, which cannot be iterated over. To fix:"
+                " give a DataLoader, or any iterable of batches."
             )
     return trainer.strategy.process_dataloader(loader)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -40,9 +41,10 @@ def map_tensors(data: Any, change: Callable[[Any], Any], leaf: Callable[[Any], b
     if isinstance(data, list):
         return kind([map_tensors(item, change, leaf) for item in data])
     if is_dataclass(data) and not isinstance(data, type):
-        return replace(
-            data, **{f.name: map_tensors(getattr(data, f.name), change, leaf) for f in fields(data) if f.init}
-        )
+        changed_data = copy.copy(data)  # by the constructor, fields that it does not take would be lost
+        for name in (one.name for one in fields(data) if hasattr(data, one.name)):
+            object.__setattr__(changed_data, name, map_tensors(getattr(data, name), change, leaf))  # frozen ones too
+        return changed_data
     return data
 
 
