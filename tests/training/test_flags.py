@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,6 +245,61 @@ def test_a_hook_that_was_removed_long_ago_is_no_silent_loss(quiet: Quiet, hook: 
 def test_fields_that_a_batch_sets_by_itself_move_with_it() -> None:
     moved = move_data_to_device(Pair(torch.ones(2)), torch.device("meta"))
     assert (moved.first.device.type, moved.second.device.type, moved.note) == ("meta", "meta", "kept")
+
+
+@pytest.mark.parametrize(
+    "owner", [L.LightningModule, L.LightningDataModule, lambda: L.LightningDataModule.from_datasets()]
+)
+@pytest.mark.parametrize("stage", ["train", "val", "test", "predict"])
+def test_a_loader_that_nobody_defined_is_no_none(owner: Any, stage: str) -> None:
+    hook = f"{stage}_dataloader"
+    refused(L.MisconfigurationException, [f"`{hook}` must be implemented"], getattr(owner(), hook))
+
+
+def test_a_datamodule_that_takes_any_argument_is_told_how_its_loaders_are() -> None:
+    class Open(L.LightningDataModule):
+        def __init__(self, **options: Any) -> None:
+            super().__init__()
+            self.options = options
+
+    made = Open.from_datasets(samples(), batch_size=3, colour="red")
+    assert made.options == {"batch_size": 3, "num_workers": 0, "colour": "red"}
+
+
+def test_a_shuffled_loader_to_evaluate_on_is_told(quiet: Quiet) -> None:
+    class Guessing(Regression):
+        def predict_step(self, batch: Any, batch_idx: int) -> int:
+            return batch_idx
+
+    for method, stage in (("validate", "val"), ("test", "test"), ("predict", "predict")):
+        with pytest.warns(UserWarning, match=f"The {stage} loader's sampler has shuffling enabled"):
+            getattr(quiet(), method)(Guessing(), loader(4, shuffle=True))
+
+
+def test_anomalies_are_looked_for_in_training_alone(quiet: Quiet) -> None:
+    seen: set[tuple[str, bool]] = set()
+
+    class Looking(Complete):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            seen.add(("train", torch.is_anomaly_enabled()))
+            return super().training_step(batch, batch_idx)
+
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            seen.add(("test", torch.is_anomaly_enabled()))
+
+    trainer = quiet(detect_anomaly=True)
+    trainer.fit(Looking())
+    trainer.test(Looking())
+    assert seen == {("train", True), ("test", False)}
+
+
+def test_deterministic_lets_cublas_be_deterministic_too(quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        quiet(deterministic=True)
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        quiet(deterministic=False)
 
 
 # ---- time --------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchbus_hookspecs.specs import HOOKS
 
@@ -65,16 +66,18 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
             num_workers: processes that load data, for each loader.
             **datamodule_kwargs: arguments for the class's own constructor.
         """
-        special = inspect.signature(cls.__init__).parameters
+        has_own = cls.__init__ is not object.__init__  # which takes nothing, whatever its signature says
+        special = inspect.signature(cls.__init__).parameters if has_own else {}
         accepted = {"batch_size": batch_size, "num_workers": num_workers}
-        named = {key: value for key, value in accepted.items() if key in special}
+        takes_any = any(one.kind is one.VAR_KEYWORD for one in special.values())
+        named = {key: value for key, value in accepted.items() if takes_any or key in special}
         datamodule = cls(**named, **datamodule_kwargs)
 
         def loader(dataset: Dataset[Any], shuffle: bool) -> DataLoader[Any]:
             shuffle = shuffle and not isinstance(dataset, IterableDataset)
-            pinned = num_workers > 0
+            pinned = torch.cuda.is_available()  # of use, and free of warnings, only there
             return DataLoader(
-                dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers, persistent_workers=pinned
+                dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers, pin_memory=pinned
             )
 
         def over(datasets: Any, shuffle: bool = False) -> Any:

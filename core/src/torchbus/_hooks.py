@@ -15,6 +15,7 @@ from torchbus_hookspecs import events
 from torchbus_hookspecs.events import RunEvent
 
 from . import _defaults
+from ._errors import MisconfigurationException
 
 if TYPE_CHECKING:
     import torch
@@ -53,21 +54,30 @@ class DataHooks(_Hooks):
     def teardown(self, stage: str) -> None:
         """Fit, validate, test or predict (``stage``) has ended."""
 
+    def _provided_loader(self, event: type[RunEvent]) -> Any:
+        loader = self._provided(event)
+        if loader is None:
+            raise MisconfigurationException(
+                f"`{event.hook_name}` must be implemented to be used: {type(self).__name__} does not define it. To fix: define"
+                f" `def {event.hook_name}(self)`, which returns a loader."
+            )
+        return loader
+
     def train_dataloader(self) -> Any:
         """The loader, or several in lists and dictionaries, to train on."""
-        return self._provided(events.TrainDataloader)
+        return self._provided_loader(events.TrainDataloader)
 
     def val_dataloader(self) -> Any:
         """The loader or loaders to validate on."""
-        return self._provided(events.ValDataloader)
+        return self._provided_loader(events.ValDataloader)
 
     def test_dataloader(self) -> Any:
         """The loader or loaders to test on."""
-        return self._provided(events.TestDataloader)
+        return self._provided_loader(events.TestDataloader)
 
     def predict_dataloader(self) -> Any:
         """The loader or loaders to predict on."""
-        return self._provided(events.PredictDataloader)
+        return self._provided_loader(events.PredictDataloader)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Change a batch before it moves to the device."""

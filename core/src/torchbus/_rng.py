@@ -90,5 +90,8 @@ def set_determinism(deterministic: bool | Literal["warn"] | None, benchmark: boo
     """Choose torch's algorithms: only deterministic ones, and whether cuDNN times them first; ``None`` changes nothing."""
     if deterministic is not None:
         torch.use_deterministic_algorithms(bool(deterministic), warn_only=deterministic == "warn")
+        if deterministic:
+            # without it cuBLAS refuses; see docs.nvidia.com/cuda/cublas, "Results reproducibility"
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if benchmark is not None:
         torch.backends.cudnn.benchmark = benchmark

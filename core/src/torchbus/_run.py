@@ -159,7 +159,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
             restore_training(trainer, checkpoint)
         checkpoint = None
 
-        with _sigterm_noticed(trainer), torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+        with _sigterm_noticed(trainer):
             result = body()
 
         if is_fit:
@@ -180,7 +180,8 @@ def fit_body(trainer: Trainer) -> None:
         sanity_check(trainer)
     _look_at_modes(trainer.lightning_module)
     trainer.state.stage = RunningStage.TRAINING
-    trainer.fit_loop.run()
+    with torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+        trainer.fit_loop.run()
 
 
 def _look_at_modes(module: LightningModule) -> None:

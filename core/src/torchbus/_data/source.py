@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 from torchbus_hookspecs.events import PredictDataloader, TestDataloader, TrainDataloader, ValDataloader
 
 from .._errors import MisconfigurationException
@@ -17,7 +17,7 @@ from .transfer import map_tensors
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["Stage", "combine", "request_loader", "without_shuffling"]
+__all__ = ["Stage", "combine", "request_loader", "warn_of_shuffling", "without_shuffling"]
 
 _EVENTS = {"train": TrainDataloader, "val": ValDataloader, "test": TestDataloader, "predict": PredictDataloader}
 Stage = str
@@ -79,6 +79,19 @@ def without_shuffling(loader: Any, stage: Stage) -> Any:
         loader.flattened = [replace(one) if isinstance(one, DataLoader) else one for one in loader.flattened]
         return loader
     return map_tensors(loader, replace, leaf=lambda one: isinstance(one, DataLoader))
+
+
+def warn_of_shuffling(loader: Any, stage: Stage) -> None:
+    """Tell that a loader to evaluate on shuffles: order-dependent results would differ from run to run."""
+    for one in combine(loader, "sequential").flattened:
+        if isinstance(one, DataLoader) and isinstance(_innermost_sampler(one), RandomSampler):
+            warnings.warn(
+                f"The {stage} loader's sampler has shuffling enabled. It is strongly recommended to turn shuffling off where"
+                " nothing is trained.",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
 
 
 def _innermost_sampler(loader: DataLoader[Any]) -> Any:

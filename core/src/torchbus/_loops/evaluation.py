@@ -13,7 +13,7 @@ from torchbus_hookspecs import events
 
 from .._adapters import overridden_methods
 from .._data.length import limited_length, sized_length
-from .._data.source import combine, request_loader, without_shuffling
+from .._data.source import combine, request_loader, warn_of_shuffling, without_shuffling
 from .._loggable import scalar
 from .._results import Results
 from .device import Transfer
@@ -194,6 +194,7 @@ class EvaluationLoop:
         loader = request_loader(trainer, self.short, self.given)
         overfits = trainer.overfit_batches and trainer.state.fn == "fit"
         self.loader = without_shuffling(loader, self.short) if overfits else loader
+        warn_of_shuffling(self.loader, self.short)
         self._is_loaded = True
         if not self.is_sanity_check or trainer.fit_loop.validates_in_this_epoch():
             self._last_reload = trainer.current_epoch
