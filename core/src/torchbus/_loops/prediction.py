@@ -11,7 +11,7 @@ from torchbus_hookspecs import events
 
 from .._data.indices import drawn_indices
 from .._data.length import limited_length, sized_length
-from .._data.source import combine, request_loader, warn_of_shuffling
+from .._data.source import combine, request_loader
 from .device import Transfer
 from .evaluation import check_index_argument, gradients_off, module_modes
 
@@ -147,7 +147,6 @@ class PredictionLoop:
         if limit == 0:
             return
         self.loader = request_loader(trainer, "predict", self.given)
-        warn_of_shuffling(self.loader, "predict")
         combined = combine(self.loader, "sequential")
         if combined.mode != "sequential":
             raise ValueError(
