@@ -402,19 +402,6 @@ def test_best_before_anything_was_saved_is_told(quiet: Quiet) -> None:
 # ---- what may not be saved ---------------------------------------------------------------------------------------------
 
 
-def test_a_hyperparameter_that_could_not_be_loaded_safely_is_named_when_saving(quiet: Quiet, tmp_path: Path) -> None:
-    class Module(Bare):
-        def __init__(self, width: int = 1, activation: Any = nn.ReLU()) -> None:
-            super().__init__()
-            self.save_hyperparameters()
-
-    trainer = quiet()
-    trainer.fit(Module(), loader())
-    words = ["'hyper_parameters'", "'activation'", "ReLU", "To fix", "ignore="]
-    refused(L.MisconfigurationException, words, lambda: trainer.save_checkpoint(tmp_path / "a.ckpt"))
-    assert not list(tmp_path.iterdir())
-
-
 class Keeping(L.Callback):
     """Keeps whatever it is given in its state."""
 

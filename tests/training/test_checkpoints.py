@@ -118,7 +118,8 @@ def test_loading_takes_overrides_and_a_module_that_is_nearly_the_same(quiet: Qui
     assert_same(weights(loaded), weights(trainer.lightning_module))
     with pytest.raises(RuntimeError, match="extra.weight"):
         More.load_from_checkpoint(path)
-    lenient = More.load_from_checkpoint(path, strict=False)
+    with pytest.warns(UserWarning, match=r"in the model state dict but not in the checkpoint: \['extra.weight'"):
+        lenient = More.load_from_checkpoint(path, strict=False)
     assert torch.equal(lenient.network[0].weight, loaded.network[0].weight)
 
 
@@ -248,13 +249,69 @@ def test_best_and_last_are_found_by_name(quiet: Quiet) -> None:
     checkpoint: Any = trainer.checkpoint_callback
     assert Path(checkpoint.best_model_path).name == "epoch=0-step=6.ckpt"
     assert read(checkpoint.last_model_path)["global_step"] == 18
-    trainer.test(dataloaders=loader(4), verbose=False)
+    with pytest.warns(UserWarning, match="without a model"):
+        trainer.test(dataloaders=loader(4), verbose=False)
     assert trainer.ckpt_path == checkpoint.best_model_path
     assert_same(weights(module), read(checkpoint.best_model_path)["state_dict"])
     trainer.test(dataloaders=loader(4), ckpt_path="last", verbose=False)
     assert_same(weights(module), final)
     trainer.test(module, loader(4), verbose=False)
     assert trainer.ckpt_path is None
+
+
+def test_last_is_found_by_a_new_trainer_of_the_same_folder(quiet: Quiet, tmp_path: Path) -> None:
+    def saving(**options: Any) -> L.Trainer:
+        return quiet(plugins={"model_checkpoint": {"save_last": True}}, enable_checkpointing=True, **options)
+
+    first = saving()
+    with pytest.warns(UserWarning, match="no last checkpoint available"):
+        first.fit(Bare(), loader(), ckpt_path="last")
+    resumed = saving(max_epochs=2)
+    resumed.fit(Bare(), loader(), ckpt_path="last")
+    assert (resumed.ckpt_path, resumed.global_step) == (str(tmp_path / "checkpoints/last.ckpt"), 12)
+
+
+def test_hpc_is_the_newest_checkpoint_of_a_run_that_was_asked_to_go(quiet: Quiet, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no HPC checkpoint was found"):
+        quiet().fit(Bare(), loader(), ckpt_path="hpc")
+    trainer = fitted(quiet)
+    for age, name in enumerate(("hpc_ckpt_2.ckpt", "hpc_ckpt_10.ckpt", "preempted.ckpt")):
+        trainer.save_checkpoint(tmp_path / name)
+        os.utime(tmp_path / name, (age, age))
+        resumed = quiet(max_epochs=2)
+        resumed.fit(Bare(), loader(4), ckpt_path="hpc")
+        assert resumed.ckpt_path == str(tmp_path / name)
+
+
+def test_without_a_model_the_best_checkpoint_must_be_there(quiet: Quiet) -> None:
+    for options, reason in (
+        ({}, "`ModelCheckpoint` is not configured"),
+        ({"fast_dev_run": True}, "`fast_dev_run=True`"),
+        ({"plugins": {"model_checkpoint": {"save_top_k": 0}}, "enable_checkpointing": True}, "to save the best"),
+    ):
+        trainer = quiet(**options)
+        trainer.fit(Regression(), loader(), loader(4))
+        with pytest.warns(UserWarning, match="without a model"), pytest.raises(ValueError, match=reason):
+            trainer.test(dataloaders=loader(), verbose=False)
+
+
+def test_an_evaluation_gives_callbacks_their_states_too(quiet: Quiet, tmp_path: Path) -> None:
+    class Counting(L.Callback):
+        count = 0
+
+        def on_train_batch_end(self, *args: Any) -> None:
+            self.count += 1
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"count": self.count}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self.count = state_dict["count"]
+
+    fitted(quiet, callbacks=[Counting()]).save_checkpoint(tmp_path / "a.ckpt")
+    counting = Counting()
+    quiet(callbacks=[counting]).test(Regression(), loader(4), ckpt_path=tmp_path / "a.ckpt", verbose=False)
+    assert counting.count == 2
 
 
 def test_a_default_trainer_keeps_the_newest_checkpoint(quiet: Quiet, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.optim import Optimizer
@@ -12,18 +13,20 @@ from torchbus_hookspecs import Callback
 from torchbus_hookspecs.events import LoadCheckpoint, SaveCheckpoint
 
 from ._bus import Plugin
-from ._checkpoint_io import check_loadable, load_checkpoint
+from ._checkpoint_io import check_loadable, load_checkpoint, loadable_items
 from ._errors import CheckpointError, MisconfigurationException
-from ._loading import load_weights
+from ._loading import LEFT_OUT, load_weights
 from ._loops.progress import read_fit_progress, write_loops
 
 if TYPE_CHECKING:
     from ._trainer import Trainer
 
-__all__ = ["dump", "find_checkpoint", "restore_before_setup", "restore_training", "state_key"]
+__all__ = ["PREEMPTED", "dump", "find_checkpoint", "restore_before_setup", "restore_training", "state_key"]
 
 FORMAT = "2.6.6"
 """The version of Lightning whose keys these are."""
+PREEMPTED = "preempted.ckpt"
+"""What a run saves in ``default_root_dir`` when it is asked to go."""
 
 
 def state_key(plugin: Plugin) -> str:
@@ -61,7 +64,7 @@ def dump(trainer: Trainer, weights_only: bool) -> dict[str, Any]:
     for owner in (module, datamodule):
         if owner is not None and owner.hparams:
             checkpoint[owner.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(owner, "_hparams_name", None)
-            checkpoint[owner.CHECKPOINT_HYPER_PARAMS_KEY] = dict(owner.hparams)
+            checkpoint.update(_hyperparameters(owner))
     if datamodule is not None:
         state = datamodule.state_dict()
         if state:
@@ -71,6 +74,25 @@ def dump(trainer: Trainer, weights_only: bool) -> dict[str, Any]:
     else:
         trainer.bus.emitter(SaveCheckpoint)(trainer, module, checkpoint)
     return {key: check_loadable(value, f"checkpoint[{key!r}]") for key, value in checkpoint.items()}
+
+
+def _hyperparameters(owner: Any) -> dict[str, Any]:
+    """What a checkpoint may hold of a module's or datamodule's hyperparameters, and the names of the others.
+
+    They are no part of the training: one that cannot be loaded again is left out, rather than ending the run.
+    """
+    key = owner.CHECKPOINT_HYPER_PARAMS_KEY
+    kept, left_out = loadable_items(owner.hparams)
+    if not left_out:
+        return {key: kept}
+    kinds = ", ".join(f"{name!r} ({type(owner.hparams[name]).__qualname__})" for name in left_out)
+    warnings.warn(
+        f"Hyperparameters of {type(owner).__name__} are left out of checkpoints, because they cannot be pickled in a way that"
+        f" is safe to load: {kinds}. To fix: save_hyperparameters(ignore={left_out}), and pass them to load_from_checkpoint.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return {key: kept, key + LEFT_OUT: left_out}
 
 
 def _optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
@@ -89,38 +111,76 @@ def _plugin_states(trainer: Trainer) -> dict[str, Any]:
 
 
 def find_checkpoint(trainer: Trainer, wanted: Any) -> str | None:
-    """The path that ``ckpt_path`` means: a path, ``"best"``, ``"last"``, or nothing.
+    """The path that ``ckpt_path`` means: a path, ``"best"``, ``"last"``, ``"hpc"``, or nothing.
 
     Raises:
-        ValueError: there is no best checkpoint.
+        ValueError: there is no such checkpoint, or the path is empty.
     """
     if wanted is None:
         return None
+    call = f"{trainer.state.fn.value if trainer.state.fn else 'fit'}(ckpt_path={str(wanted)!r})"
+    if wanted == "best":
+        return _find_best(trainer, call)
     if wanted == "last":
-        known = [getattr(one, "last_model_path", "") for one in trainer.checkpoint_callbacks]
-        found: list[str] = [one for one in known if one and os.path.exists(one)]
-        if not found:
-            warnings.warn(
-                "ckpt_path='last': there is no last checkpoint, so none is loaded.", UserWarning, stacklevel=5
-            )
-        return max(found, key=os.path.getmtime, default=None)
-    if wanted != "best":
-        return str(os.fspath(wanted))
+        return _find_last(trainer, call)
+    if wanted == "hpc":
+        return _find_preempted(trainer, call)
+    path = str(os.fspath(wanted))
+    if not path:
+        raise ValueError(f"{call}: an empty path names no checkpoint. To fix: pass a path, or None to load nothing.")
+    return path
+
+
+def _find_best(trainer: Trainer, call: str) -> str:
+    advice = "To fix: pass the module and no ckpt_path to use its weights as they are, or the path of a checkpoint."
+    if trainer.fast_dev_run:
+        raise ValueError(f"{call}: with `fast_dev_run=True` no checkpoint is saved. {advice}")
     if trainer.checkpoint_callback is None:
-        raise ValueError("ckpt_path='best': no checkpoint callback is there to know the best. To fix: enable one.")
+        raise ValueError(f"{call}: `ModelCheckpoint` is not configured, and nobody else knows the best. {advice}")
+    if len(trainer.checkpoint_callbacks) > 1:
+        warnings.warn(
+            f"{call}: there are several checkpoint callbacks; the best is what the first of them says,"
+            f" {type(trainer.checkpoint_callback).__name__}.",
+            UserWarning,
+            stacklevel=6,
+        )
     best: str = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if not best:
         raise ValueError(
-            "ckpt_path='best': no checkpoint was saved yet. To fix: fit first, with a checkpoint callback that saves."
+            f"{call}: no checkpoint was saved yet, or `ModelCheckpoint` is not configured to save the best model. {advice}"
         )
     return best
+
+
+def _find_last(trainer: Trainer, call: str) -> str | None:
+    found = [path for one in trainer.checkpoint_callbacks for path in one.find_last(trainer)]
+    if not found:
+        warnings.warn(
+            f"{call}: there is no last checkpoint available, so none is loaded. One is there after a run with"
+            " `ModelCheckpoint(save_last=True)` and the same `dirpath`.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return max(found, key=os.path.getmtime, default=None)
+
+
+def _find_preempted(trainer: Trainer, call: str) -> str:
+    """The newest checkpoint that a run left behind when it was asked to go: torchbus's name for it, and Lightning's."""
+    folder = Path(trainer.default_root_dir)
+    found = [*folder.glob(PREEMPTED), *folder.glob("hpc_ckpt_*.ckpt")]
+    if not found:
+        raise ValueError(
+            f"{call}: no HPC checkpoint was found in {folder}: no run that was asked to go has left one there."
+            " To fix: set `default_root_dir` to that run's, or pass the checkpoint's path."
+        )
+    return str(max(found, key=lambda path: (path.stat().st_mtime, path.name)))
 
 
 # ---- taking it back -----------------------------------------------------------------------------------------------------
 
 
 def restore_before_setup(trainer: Trainer, path: str, weights_only: bool | None) -> dict[str, Any]:
-    """Read a checkpoint; give the module, the datamodule and (in a fit) the plugins what it holds of them."""
+    """Read a checkpoint; give the module, the datamodule and the plugins what it holds of them."""
     checkpoint = load_checkpoint(path, "cpu", weights_only)
     module, datamodule = trainer.lightning_module, trainer.datamodule
     module.on_load_checkpoint(checkpoint)
@@ -130,8 +190,7 @@ def restore_before_setup(trainer: Trainer, path: str, weights_only: bool | None)
         if key in checkpoint:
             datamodule.load_state_dict(checkpoint[key])
     trainer.bus.emitter_without("lightning_module", LoadCheckpoint)(trainer, module, checkpoint)
-    if trainer.state.fn == "fit":
-        _restore_plugins(trainer, checkpoint.get("callbacks", {}))
+    _restore_plugins(trainer, checkpoint.get("callbacks", {}))
     return checkpoint
 
 
@@ -143,12 +202,14 @@ def _restore_plugins(trainer: Trainer, states: dict[str, Any]) -> None:
             take_state(copy.deepcopy(states[key]))
     for plugin in trainer.bus.plugins.values():
         unclaimed.pop(state_key(plugin), None)
-    trainer.absent_states = unclaimed
+    is_fit = trainer.state.fn == "fit"
+    if is_fit:
+        trainer.absent_states = unclaimed
     if unclaimed:
         names = ", ".join(f"`{key}`" for key in unclaimed)
         warnings.warn(
             f"The checkpoint holds states of plugins that this run does not use: {names}."
-            " They are kept, and written back into new checkpoints.",
+            + (" They are kept, and written back into new checkpoints." if is_fit else ""),
             UserWarning,
             stacklevel=2,
         )
@@ -186,12 +247,18 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     _restore_optimizers(trainer, checkpoint)
 
 
+_OTHER_TRAINING = (
+    "To fix: return as many as the run that saved it; or, for another kind of training, load its weights with"
+    " load_from_checkpoint and fit without ckpt_path."
+)
+
+
 def _restore_optimizers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     states = checkpoint["optimizer_states"]
     if len(states) != len(trainer.optimizers):
         raise RuntimeError(
             f"The checkpoint holds the states of {len(states)} optimizers, and configure_optimizers returned"
-            f" {len(trainer.optimizers)}."
+            f" {len(trainer.optimizers)}. {_OTHER_TRAINING}"
         )
     for optimizer, state in zip(trainer.optimizers, states, strict=True):
         try:
@@ -205,7 +272,7 @@ def _restore_optimizers(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     if len(schedulers) != len(trainer.lr_scheduler_configs):
         raise RuntimeError(
             f"The checkpoint holds the states of {len(schedulers)} schedulers, and configure_optimizers returned"
-            f" {len(trainer.lr_scheduler_configs)}."
+            f" {len(trainer.lr_scheduler_configs)}. {_OTHER_TRAINING}"
         )
     for config, state in zip(trainer.lr_scheduler_configs, schedulers, strict=True):
         config.scheduler.load_state_dict(state)

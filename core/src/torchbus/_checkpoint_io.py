@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
+import re
 import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from ._errors import CheckpointError, MisconfigurationException
 
-__all__ = ["check_loadable", "load_checkpoint", "save_checkpoint", "sweep_leftovers"]
+__all__ = ["check_loadable", "load_checkpoint", "loadable_items", "save_checkpoint", "sweep_leftovers"]
 
 TEMPORARY = ".torchbus-"
 
@@ -89,11 +91,13 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+def load_checkpoint(
+    path: str | Path | IO[bytes], map_location: Any = "cpu", weights_only: bool | None = None
+) -> dict[str, Any]:
     """Read a checkpoint.
 
     Args:
-        path: the file.
+        path: the file: its path, its address (``https://...``, whatever fsspec reads), or itself, open for reading bytes.
         map_location: where tensors go, as for ``torch.load``.
         weights_only: whether only plain values may be unpickled; default: yes. With ``False`` a file can run any code.
 
@@ -101,12 +105,12 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, holds more than plain values, or is no checkpoint.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint {path}.{_neighbours(path)}")
-    is_archive = _check_archive(path)
+    source = _located(path)
+    is_archive = _check_archive(source, path)
+    if not isinstance(source, Path):
+        source.seek(0)
     try:
-        loaded = torch.load(path, map_location=map_location, weights_only=weights_only is not False)
+        loaded = torch.load(source, map_location=map_location, weights_only=weights_only is not False)
     except pickle.UnpicklingError as error:
         if weights_only is not False and is_archive:
             raise CheckpointError(
@@ -123,12 +127,27 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu", weights_only: b
     return loaded
 
 
-def _check_archive(path: Path) -> bool:
+def _located(path: str | Path | IO[bytes]) -> Path | IO[bytes]:
+    """Where to read a checkpoint from: a file that is there, or one that is open."""
+    if not isinstance(path, str | os.PathLike):
+        return path
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", str(path)):
+        import fsspec  # type: ignore[import-untyped,unused-ignore]  # torch brings it; only addresses need it
+
+        with fsspec.open(str(path), "rb") as file:
+            return io.BytesIO(file.read())
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Checkpoint file not found: {path}.{_neighbours(path)}")
+    return path
+
+
+def _check_archive(source: Path | IO[bytes], path: Any) -> bool:
     """Whether a file is a zip archive, as torch writes them since version 1.6. One that is damaged raises."""
     try:
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(source):
             return False
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             broken = archive.testzip()
     except Exception as error:  # a damaged archive may name methods, sizes and texts that are none
         raise CheckpointError(f"The checkpoint {path} is damaged: {error}. Use another one.") from error
@@ -186,3 +205,14 @@ def check_loadable(value: Any, where: str) -> Any:
         " To fix: leave it out (save_hyperparameters(ignore=[...]), or the plugin's state_dict), turn it into plain values,"
         f" or allow it with torch.serialization.add_safe_globals([{kind.__qualname__}])."
     )
+
+
+def loadable_items(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Those values of a mapping that a checkpoint may hold, and the names of the others."""
+    kept, left_out = {}, []
+    for name, value in values.items():
+        try:
+            kept[name] = check_loadable(value, name)
+        except MisconfigurationException:
+            left_out.append(name)
+    return kept, left_out

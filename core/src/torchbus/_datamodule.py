@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -107,7 +107,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     @class_only
     def load_from_checkpoint(
         cls,
-        checkpoint_path: str | Path,
+        checkpoint_path: str | Path | IO[bytes],
         map_location: Any = None,
         hparams_file: str | Path | None = None,
         weights_only: bool | None = None,
@@ -116,9 +116,9 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
         """A datamodule of this class with the hyperparameters and state of a checkpoint.
 
         Args:
-            checkpoint_path: the file.
+            checkpoint_path: the file: its path, its address (what fsspec reads), or itself, open for reading bytes.
             map_location: where tensors go, as for ``torch.load``.
-            hparams_file: a YAML file of hyperparameters, for checkpoints without any.
+            hparams_file: a YAML or CSV file of hyperparameters, to use in place of those in the checkpoint.
             weights_only: whether only plain values may be unpickled; default: yes.
             **kwargs: arguments for the constructor, in place of the saved ones.
 

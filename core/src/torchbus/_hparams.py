@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from types import FrameType
 from typing import Any
+
+from torch import nn
+from torchbus_hookspecs.hparams_file import as_mapping
 
 __all__ = ["AttributeDict", "HyperparametersMixin", "merged_hparams"]
 
@@ -20,19 +24,23 @@ class AttributeDict(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
+            there = ", ".join(map(str, self)) or "nothing"
             raise AttributeError(
-                f"There is no hyperparameter {name!r}; there are: {', '.join(self) or 'none'}."
+                f"{type(self).__name__!r} object has no attribute {name!r}; it has: {there}."
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
     def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(name)
         del self[name]
 
     def __repr__(self) -> str:
-        width = max((len(str(key)) for key in self), default=0)
-        return "\n".join(f"{str(key) + ':':<{width + 1}} {value}" for key, value in self.items())
+        rows = sorted((f'"{key}":', value) for key, value in self.items())
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join(f"{name:<{width}} {value}" for name, value in rows)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AttributeDict:
         return AttributeDict({key: copy.deepcopy(value, memo) for key, value in self.items()})
@@ -68,8 +76,8 @@ class HyperparametersMixin:
         """Keep arguments of the calling ``__init__`` as hyperparameters.
 
         Args:
-            *args: names of arguments to keep, or one dictionary, ``Namespace`` or dataclass to keep instead; default:
-                all arguments of the constructor, of subclasses' constructors too.
+            *args: names of arguments to keep, or one dictionary, ``Namespace``, dataclass or ``None`` to keep instead;
+                default: all arguments of the constructor, of subclasses' constructors too.
             ignore: names to leave out.
             frame: the constructor's frame; default: the caller's.
             logger: whether loggers are told.
@@ -96,6 +104,15 @@ class HyperparametersMixin:
             collected = _as_mapping(args[0])
             name = next((key for key, value in given.items() if value is args[0]), None)
         kept = {key: value for key, value in collected.items() if key not in ignored}
+        for key, value in kept.items():
+            if isinstance(value, nn.Module):
+                warnings.warn(
+                    f"save_hyperparameters: {key!r} is an instance of `nn.Module` and is already saved during checkpointing,"
+                    " as part of the model; as a hyperparameter it is left out of checkpoints."
+                    f" To fix: save_hyperparameters(ignore=[{key!r}]).",
+                    UserWarning,
+                    stacklevel=2,
+                )
         object.__setattr__(self, "_hparams_name", name or ("kwargs" if not args or isinstance(args[0], str) else None))
         self.hparams.update(kept)
         initial = copy.copy(self.__dict__.get("_hparams_initial", AttributeDict()))
@@ -151,12 +168,9 @@ def _copied(value: Any) -> Any:
 
 
 def _as_mapping(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Namespace):
-        return vars(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: getattr(value, one.name) for one in fields(value)}
+    is_dataclass_object = is_dataclass(value) and not isinstance(value, type)
+    if value is None or isinstance(value, Mapping | Namespace) or is_dataclass_object:
+        return as_mapping(value)
     raise ValueError(
         f"save_hyperparameters takes names of arguments, or a dictionary, Namespace or dataclass; not {value!r}."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -347,7 +347,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     @class_only
     def load_from_checkpoint(
         cls,
-        checkpoint_path: str | Path,
+        checkpoint_path: str | Path | IO[bytes],
         map_location: Any = None,
         hparams_file: str | Path | None = None,
         strict: bool | None = None,
@@ -357,9 +357,10 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         """A module of this class with the weights and hyperparameters of a checkpoint.
 
         Args:
-            checkpoint_path: the file.
+            checkpoint_path: the file: its path, its address (what fsspec reads), or itself, open for reading bytes.
             map_location: where tensors go, as for ``torch.load``; default: where the module's constructor puts them.
-            hparams_file: a YAML file of hyperparameters, for checkpoints without any.
+            hparams_file: a YAML file of hyperparameters, or a CSV file with the columns ``key`` and ``value``, to use in
+                place of those in the checkpoint.
             strict: whether parameters must match exactly; default: the module's ``strict_loading``.
             weights_only: whether only plain values may be unpickled; default: yes.
             **kwargs: arguments for the constructor, in place of the saved ones.
@@ -368,6 +369,8 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             FileNotFoundError: there is no such file.
             CheckpointError: the file is damaged, or no checkpoint.
             RuntimeError: parameters do not match.
+            TypeError: it was called on an instance, or the constructor lacks an argument.
+            ValueError: ``strict`` contradicts the module's ``strict_loading``, or the kind of ``hparams_file`` is unknown.
         """
         return load_module(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, kwargs)
 

@@ -15,7 +15,7 @@ import torch
 from torchbus_hookspecs import EndRun, events
 
 from ._adapters import overridden_methods
-from ._checkpoint import find_checkpoint, restore_before_setup, restore_training
+from ._checkpoint import PREEMPTED, find_checkpoint, restore_before_setup, restore_training
 from ._compile import unwrapped
 from ._datamodule import LightningDataModule
 from ._errors import MisconfigurationException
@@ -262,7 +262,7 @@ def preempt(trainer: Trainer) -> None:
         trainer.bus.emitter(events.Preempted)(trainer, trainer.lightning_module, int(signal.SIGTERM))
     finally:  # a plugin that fails must not cost the run
         if trainer.state.fn == TrainerFn.FITTING:
-            path = Path(trainer.default_root_dir) / "preempted.ckpt"
+            path = Path(trainer.default_root_dir) / PREEMPTED
             trainer.save_checkpoint(path)
             trainer.print(f"SIGTERM: saved {path}; to go on from there, pass ckpt_path={str(path)!r}.")
     raise SystemExit(128 + signal.SIGTERM)

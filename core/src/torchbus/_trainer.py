@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
@@ -241,7 +242,7 @@ class Trainer(TrainerSurface):
             train_dataloaders: a loader, or several in lists and dictionaries; default: those of datamodule or module.
             val_dataloaders: the same for validation.
             datamodule: where loaders come from.
-            ckpt_path: a checkpoint to go on from: a path, ``"best"`` or ``"last"``.
+            ckpt_path: a checkpoint to go on from: a path, ``"best"``, ``"last"``, or ``"hpc"`` (of a run that was asked to go).
             weights_only: whether only plain values may be unpickled from it; default: yes.
         """
         _run.begin(self, TrainerFn.FITTING, _run.check_model(model, "fit"))
@@ -351,8 +352,14 @@ class Trainer(TrainerSurface):
     ) -> T:
         chosen = _run.check_model(model if model is not None else self._lightning_module, fn.value)
         wanted = ckpt_path
-        if model is None and ckpt_path is None and self.checkpoint_callback is not None:
+        if model is None and ckpt_path is None:
             wanted = "best"
+            warnings.warn(
+                f"{fn.value}() was called without a model: the best checkpoint of the last fit is used. To choose otherwise,"
+                " pass the model, or ckpt_path.",
+                UserWarning,
+                stacklevel=3 if fn == TrainerFn.PREDICTING else 4,
+            )
         _run.begin(self, fn, chosen)
 
         def entry() -> T:
@@ -380,7 +387,10 @@ class Trainer(TrainerSurface):
             CheckpointError: the file could not be written; an old one is untouched.
         """
         if self._lightning_module is None:
-            raise AttributeError("There is nothing to save yet: pass a module to fit, validate, test or predict first.")
+            raise AttributeError(
+                "There is nothing to save yet: saving a checkpoint is only possible if a model is attached."
+                " To fix: pass one to fit, validate, test or predict first."
+            )
         checkpoint = dump(self, bool(weights_only))
         if self.is_global_zero:
             save_checkpoint(checkpoint, Path(filepath))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -218,3 +219,8 @@ class Callback:
 
 class Checkpoint(Callback):
     """The role of a callback that writes checkpoints: it runs after all other callbacks."""
+
+    def find_last(self, trainer: Trainer) -> list[str]:
+        """The files that ``ckpt_path="last"`` may mean; the newest of them is taken. Default: ``last_model_path``."""
+        path = getattr(self, "last_model_path", "")
+        return [path] if path and os.path.exists(path) else []

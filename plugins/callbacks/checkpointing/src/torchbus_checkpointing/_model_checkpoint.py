@@ -140,6 +140,16 @@ class ModelCheckpoint(Saving):
             train_time_interval=self._triggers.train_time_interval,
         )
 
+    def find_last(self, trainer: Trainer) -> list[str]:
+        """Also the files of earlier runs: those in the folder whose names begin as those of ``save_last`` do."""
+        known = super().find_last(trainer)
+        folder = Path(self.dirpath if self.dirpath is not None else default_folder(trainer))
+        beginning = self.CHECKPOINT_NAME_LAST.partition("{")[0]
+        if not beginning:  # any file might be one
+            return known
+        earlier = [path for path in folder.glob(f"*{self.FILE_EXTENSION}") if path.name.startswith(beginning)]
+        return sorted({*known, *(str(path) for path in earlier if path.exists())})
+
     # ---- hooks -------------------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
