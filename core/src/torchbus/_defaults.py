@@ -45,7 +45,7 @@ train_dataloader = val_dataloader = test_dataloader = predict_dataloader = _no_l
 
 
 @default
-def predict_step(trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int) -> Any:
+def predict_step(trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
     """Call the module on the whole batch."""
     return pl_module(batch)
 

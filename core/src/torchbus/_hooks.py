@@ -58,8 +58,8 @@ class DataHooks(_Hooks):
         loader = self._provided(event)
         if loader is None:
             raise MisconfigurationException(
-                f"`{event.hook_name}` must be implemented to be used: {type(self).__name__} does not define it. To fix: define"
-                f" `def {event.hook_name}(self)`, which returns a loader."
+                f"{type(self).__name__} has no `{event.hook_name}`: `{event.hook_name}` must be implemented to be used with the"
+                " Trainer. To fix: define it, or pass loaders to the trainer."
             )
         return loader
 

@@ -15,6 +15,7 @@ from ._adapters import Shape
 from ._arguments import check_clipping
 from ._data.transfer import map_tensors
 from ._errors import MisconfigurationException
+from ._export import to_onnx, to_tensorrt, to_torchscript
 from ._hooks import DataHooks, ModuleHooks
 from ._hparams import HyperparametersMixin
 from ._loading import class_only, load_module
@@ -23,6 +24,7 @@ from ._metrics import warn_unattached
 from ._results import LogOptions
 
 if TYPE_CHECKING:
+    import io
     from pathlib import Path
     from typing import Self
 
@@ -50,7 +52,8 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     strict_loading: bool = True
     example_input_array: Any = None
     _bus_name = "lightning_module"
-    _jit_is_scripting = False
+    __jit_unused_properties__: ClassVar[list[str]] = []
+    _is_being_scripted: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,9 +72,9 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             RuntimeError: none does.
         """
         trainer = self._trainer
-        if trainer is None:
+        if trainer is None and not LightningModule._is_being_scripted:
             raise RuntimeError(f"{type(self).__qualname__} is not attached to a Trainer: pass it to Trainer.fit first.")
-        return trainer
+        return trainer  # type: ignore[return-value]  # None only while torch.jit reads every attribute
 
     @trainer.setter
     def trainer(self, trainer: Trainer | None) -> None:
@@ -124,6 +127,11 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     def local_rank(self) -> int:
         """The number of this process on its machine."""
         return self._trainer.local_rank if self._trainer is not None else 0
+
+    @property
+    def device_mesh(self) -> Any:
+        """The mesh of devices, of strategies that split the model over several; ``None`` with others."""
+        return getattr(self._trainer.strategy, "device_mesh", None) if self._trainer is not None else None
 
     @property
     def logger(self) -> Logger | None:
@@ -244,6 +252,50 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         """The tensors of all ranks, each stacked in a new first dimension where there are several ranks."""
         strategy = self.trainer.strategy
         return map_tensors(data, lambda tensor: strategy.all_gather(tensor, group, sync_grads))
+
+    def to_onnx(self, file_path: str | Path | io.BytesIO | None = None, input_sample: Any = None, **kwargs: Any) -> Any:
+        """Export the module as ONNX, in evaluation mode.
+
+        Args:
+            file_path: where to write it; default: nowhere, use what is returned.
+            input_sample: an example of the input: a tensor, a tuple of arguments, or a mapping of named ones; default:
+                ``example_input_array``.
+            **kwargs: further arguments of ``torch.onnx.export``.
+
+        Raises:
+            ModuleNotFoundError: a package that is needed is not installed.
+            ValueError: there is no example of the input.
+        """
+        return to_onnx(self, file_path, input_sample, kwargs)
+
+    def to_torchscript(
+        self,
+        file_path: str | Path | None = None,
+        method: str | None = "script",
+        example_inputs: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The module as TorchScript, in evaluation mode; torch itself recommends ``torch.export`` instead.
+
+        Args:
+            file_path: where to write it, if anywhere.
+            method: ``"script"``: compile the source; ``"trace"``: record one pass.
+            example_inputs: the input of that pass: a tensor, or a tuple of arguments; default: ``example_input_array``.
+            **kwargs: further arguments of ``torch.jit.script`` or ``torch.jit.trace``.
+
+        Raises:
+            ValueError: the method is unknown, or there is no example of the input to trace with.
+        """
+        return to_torchscript(self, file_path, method, example_inputs, kwargs)
+
+    def to_tensorrt(self, *args: Any, **kwargs: Any) -> Any:
+        """Not supported: the error says what to do instead.
+
+        Raises:
+            ModuleNotFoundError: ``torch_tensorrt`` is not installed.
+            NotImplementedError: it is.
+        """
+        return to_tensorrt(self)
 
     # ---- manual optimization ---------------------------------------------------------------------------------------------
 
@@ -387,6 +439,11 @@ def as_written(attributes: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in attributes.items() if name not in context["names"]}
     return {**kept, **context["own"], "_compiler_ctx": None}
 
+
+# torch.jit would compile them: they are about a run, not about the model
+LightningModule.__jit_unused_properties__ = [
+    name for name in dir(LightningModule) if isinstance(getattr(LightningModule, name), property)
+]
 
 _NOT_BY_THE_BUS = {
     "forward", "manual_backward", "clip_gradients", "toggle_optimizer", "untoggle_optimizer", "toggled_optimizer",
