@@ -337,7 +337,7 @@ def test_a_datamodule_serves_all_entry_points(quiet: Quiet) -> None:
     data, module, trainer = Data(), Counting(), quiet()
     trainer.fit(module, datamodule=data)
     trainer.validate(module, datamodule=data, verbose=False)
-    trainer.test(datamodule=data, verbose=False)
+    trainer.test(module, datamodule=data, verbose=False)
     assert len(trainer.predict(module, data) or []) == 2
     assert module.counts == {"train": 4, "val": 4, "test": 2, "predict": 2}
     stages = ["fit", "validate", "test", "predict"]
