@@ -26,7 +26,7 @@ FLOORS = {
     1: "_errors _ordering _dispatch _bus _adapters _verification _subscriptions _discovery",
     2: "_settings _plugins _facade",
     3: "_types _arguments _batch_size _logging_rules _loggable _results _metrics _hparams _checkpoint_io _precision _rng"
-    " _optimizer _optimizers _loading _export _data",
+    " _optimizer _optimizers _loading _export _data _profiling",
     4: "_defaults _hooks _module _datamodule",
     5: "_state _loops",
     6: "_checkpoint _compile _devices _report _time_limit _surface _trial _wiring _run _trainer",

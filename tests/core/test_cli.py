@@ -97,7 +97,8 @@ def test_list_marks_what_a_trainer_uses_unasked(run: Run) -> None:
 
 def test_list_of_one_kind_and_as_json(tmp_path: Path, run: Run) -> None:
     install(tmp_path, "torchbus-probe", "[torchbus.profilers]\nprobe = probe:Probe\n")
-    (found,) = json.loads(run("plugins", "list", "--kind", "profilers", "--json").stdout)
+    listed = json.loads(run("plugins", "list", "--kind", "profilers", "--json").stdout)
+    (found,) = (one for one in listed if one["name"] == "probe")
     assert found == {
         "name": "probe",
         "kind": "profilers",

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from torchbus._discovery import DEFAULTS, STANDARD, Offer, discover, find_offer, load_offer
+from torchbus._discovery import DEFAULTS, STANDARD, STANDARD_PROFILERS, Offer, discover, find_offer, load_offer
 from torchbus._errors import PluginConflictError, PluginLoadError, PluginNotFoundError
 from torchbus_hookspecs import CONTRACT_VERSION
 
@@ -216,13 +216,25 @@ def test_a_standard_plugin_that_is_not_installed_is_told_with_the_command_that_i
     assert caught.value.plugin == name
 
 
+@pytest.mark.parametrize(("name", "distribution"), STANDARD_PROFILERS.items())
+def test_a_standard_profiler_that_is_not_installed_is_told_where_a_profiler_is_meant(
+    name: str, distribution: str
+) -> None:
+    with pytest.raises(PluginNotFoundError, match=f"pip install {distribution}"):
+        find_offer(name, "profilers", offers=[])
+    with pytest.raises(PluginNotFoundError) as caught:
+        find_offer(name, offers=[])
+    assert distribution not in str(caught.value)
+
+
 def test_the_table_of_standard_plugins_is_what_their_distributions_declare() -> None:
-    declared = {}
+    declared: dict[bool, dict[str, str]] = {False: {}, True: {}}
     for path in Path(__file__).parents[2].glob("plugins/*/*/pyproject.toml"):
         project = tomllib.loads(path.read_text())["project"]
-        points = (names for group, names in project["entry-points"].items() if group.startswith("torchbus."))
-        declared.update({name: project["name"] for names in points for name in names})
-    assert declared == STANDARD
+        for group, points in project["entry-points"].items():
+            if group.startswith("torchbus."):
+                declared[group == "torchbus.profilers"].update(dict.fromkeys(points, project["name"]))
+    assert declared == {False: STANDARD, True: STANDARD_PROFILERS}
     assert {name for names in DEFAULTS.values() for name in names} <= set(STANDARD)
 
 

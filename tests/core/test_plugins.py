@@ -49,9 +49,9 @@ def trainer(plugins: Any, **more: Any) -> torchbus.Trainer:
 
 
 def enabled(plugins: Any, **more: Any) -> dict[str, Any]:
-    """The registered objects by instance name, in calling order, but for torchbus's own defaults."""
+    """The registered objects by instance name, in calling order, but for torchbus's own defaults and observers."""
     registered = trainer(plugins, **more).bus.plugins
-    return {name: one.object for name, one in registered.items() if name != "torchbus"}
+    return {name: one.object for name, one in registered.items() if name not in ("torchbus", "slow_plugins")}
 
 
 def refused(plugins: Any, **more: Any) -> MisconfigurationException:

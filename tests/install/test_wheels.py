@@ -283,6 +283,7 @@ def test_a_script_trains_with_plugins_enabled_by_name(
         "early_stopping": "torchbus-stopping 0.1.0",
         "model_checkpoint": "torchbus-checkpointing 0.1.0",
         "csv": "torchbus-csv 0.1.0",
+        "slow_plugins": "torchbus-profilers 0.1.0",
     }
     assert told["offers"] == offers_of(BY_NAME)
     assert len(told["loaded"]) == len(told["offers"]), "every offer can be imported"

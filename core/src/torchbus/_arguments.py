@@ -112,17 +112,12 @@ def check_clipping(caller: str, value: Any, algorithm: Any) -> None:
         )
 
 
-def check_unavailable(profiler: Any, num_nodes: int) -> None:
+def check_unavailable(num_nodes: int) -> None:
     """Refuse what no installed plugin can do, rather than pass over it.
 
     Raises:
         MisconfigurationException: so it is.
     """
-    if profiler is not None:
-        raise MisconfigurationException(
-            f"Trainer(profiler={profiler!r}): torchbus has no profilers yet. To fix: leave it out; torch.profiler can be"
-            " used around trainer.fit."
-        )
     if num_nodes > 1:
         raise MisconfigurationException(
             f"Trainer(num_nodes={num_nodes}): training on several machines needs a strategy for it, and there is none yet."

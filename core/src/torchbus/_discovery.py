@@ -14,7 +14,18 @@ from torchbus_hookspecs import CONTRACT_VERSION
 
 from ._errors import PluginConflictError, PluginLoadError, PluginNotFoundError, did_you_mean
 
-__all__ = ["DEFAULTS", "GROUPS", "STANDARD", "Offer", "PluginKind", "discover", "find_offer", "load_offer"]
+__all__ = [
+    "DEFAULTS",
+    "GROUPS",
+    "STANDARD",
+    "STANDARD_PROFILERS",
+    "Offer",
+    "PluginKind",
+    "discover",
+    "find_offer",
+    "load_offer",
+    "standard_names",
+]
 
 PluginKind = Literal["callbacks", "loggers", "accelerators", "strategies", "profilers", "plugins"]
 GROUPS: dict[PluginKind, str] = {kind: f"torchbus.{kind}" for kind in get_args(PluginKind)}
@@ -57,14 +68,19 @@ STANDARD: dict[str, str] = {
     "cpu": "torchbus-cpu",
     "cuda": "torchbus-cuda",
     "mps": "torchbus-mps",
+    "slow_plugins": "torchbus-profilers",
 }
 """Names of standard plugins and the distribution that brings each: so that an error can say what to install."""
+
+STANDARD_PROFILERS = dict.fromkeys(("simple", "advanced", "pytorch", "plugins"), "torchbus-profilers")
+"""The same for profilers. Only ``profiler=`` looks for them, so that their plain names stay free for everything else."""
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "progress_bar": ("rich_progress_bar", "tqdm_progress_bar"),
     "checkpoint": ("model_checkpoint",),
     "summary": ("rich_model_summary", "model_summary"),
     "logger": ("tensorboard", "csv"),
+    "observer": ("slow_plugins",),
 }
 """What a trainer uses when nothing else is said: the first of these that is installed."""
 
@@ -172,6 +188,11 @@ def _contract_fault(name: str, version: str, requires: tuple[str, ...]) -> str:
     return ""
 
 
+def standard_names(kind: PluginKind | None) -> dict[str, str]:
+    """The standard plugins, and the distribution of each, among which a name of that kind is looked up."""
+    return STANDARD_PROFILERS if kind == "profilers" else STANDARD
+
+
 def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | None = None) -> Offer:
     """The one offer of that name.
 
@@ -210,11 +231,12 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
             " to pick one, or uninstall the other.",
             plugin=name,
         )
-    if bare in STANDARD and not distribution:
-        hint = f" It comes with {STANDARD[bare]}: pip install {STANDARD[bare]}"
+    standard = standard_names(kind)
+    if bare in standard and not distribution:
+        hint = f" It comes with {standard[bare]}: pip install {standard[bare]}"
     else:
         names = {offer.name for offer in offers if kind is None or offer.kind == kind}
-        hint = did_you_mean(bare, names | set(STANDARD)) or f" Installed are: {', '.join(sorted(names)) or 'none'}."
+        hint = did_you_mean(bare, names | set(standard)) or f" Installed are: {', '.join(sorted(names)) or 'none'}."
     raise PluginNotFoundError(
         f"No installed distribution offers a {what} `{name}`.{hint} `torchbus plugins list` shows what is installed.",
         plugin=name,

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from ._discovery import STANDARD, PluginKind, discover, find_offer, load_offer
+from ._discovery import PluginKind, discover, find_offer, load_offer, standard_names
 from ._errors import PluginNotFoundError, did_you_mean
 from ._plugins import instance_name
 
@@ -43,7 +43,7 @@ def lazy_classes(
         try:
             offer = find_offer(entry, kind, offers)
         except PluginNotFoundError as error:
-            if entry in STANDARD:
+            if entry in standard_names(kind):
                 # no AttributeError: Python would drop its text in `from torchbus.callbacks import ...`
                 raise ImportError(f"{module}.{name} is not installed. {error}") from None
             known = [_class_of(one.target) for one in offers if one.kind == kind]
@@ -72,4 +72,4 @@ def _entry_name(name: str) -> str:
     snake = instance_name(type(name, (), {}))
     for suffix in ("_logger", "_accelerator", "_strategy", "_profiler"):
         snake = snake.removesuffix(suffix)
-    return {"tensor_board": "tensorboard"}.get(snake, snake)
+    return {"tensor_board": "tensorboard", "py_torch": "pytorch", "plugin": "plugins"}.get(snake, snake)

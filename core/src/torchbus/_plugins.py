@@ -18,7 +18,7 @@ from typing import Any
 
 from torchbus_hookspecs import Accelerator, Callback, FailurePolicy, Logger, Profiler, Strategy
 
-from ._discovery import STANDARD, Offer, PluginKind, discover, find_offer, load_offer
+from ._discovery import STANDARD, Offer, PluginKind, discover, find_offer, load_offer, standard_names
 from ._errors import (
     Fault,
     MisconfigurationException,
@@ -241,13 +241,17 @@ class Enabler:
 
     def _load(self, wanted: str, kind: PluginKind | None) -> tuple[Any, Offer | None]:
         """What a name means: an entry point, ``module:attribute``, a file or a module, in this order."""
+        # `plugins` or `simple` may be a module of the script's, and a profiler belongs elsewhere anyway
+        offers = [one for one in self.offers if (one.kind == "profilers") == (kind == "profilers")]
         try:
-            offer = find_offer(wanted, kind, self.offers)
+            offer = find_offer(wanted, kind, offers)
         except PluginNotFoundError:
-            _refuse_other_kind(wanted, kind, self.offers)
+            if kind is not None:
+                _refuse_other_kind(wanted, self.offers)
             # a standard name means that plugin and nothing else, though Python itself has a module `csv`
-            loaded = None if wanted in STANDARD else _load_by_import(wanted)
+            loaded = None if wanted in standard_names(kind) else _load_by_import(wanted)
             if loaded is None:
+                _refuse_other_kind(wanted, self.offers)
                 raise
             return loaded, None
         loaded = load_offer(offer)
@@ -323,16 +327,17 @@ def as_list(requests: Any) -> list[Any]:
     return list(requests) if isinstance(requests, list | tuple) else [requests]
 
 
-def _refuse_other_kind(wanted: str, kind: PluginKind | None, offers: list[Offer]) -> None:
-    """Say so if the name is that of a plugin of another kind, before a package of that name is imported instead."""
-    other = next((offer for offer in offers if offer.name == wanted and offer.kind != kind), None)
-    if kind is not None and other is not None:
-        argument = {"loggers": "logger", "accelerators": "accelerator", "strategies": "strategy"}.get(
-            other.kind, "plugins"
-        )
+ARGUMENTS = {"loggers": "logger", "accelerators": "accelerator", "strategies": "strategy", "profilers": "profiler"}
+"""The argument of the trainer that takes plugins of a kind; default: ``plugins``."""
+
+
+def _refuse_other_kind(wanted: str, offers: list[Offer]) -> None:
+    """Say so if the name, which is that of nothing asked for, is that of a plugin of another kind."""
+    other = next((offer for offer in offers if offer.name == wanted), None)
+    if other is not None:
         raise PluginNotFoundError(
-            f"`{wanted}` ({other.origin}) is a plugin of kind `{other.kind}`, not `{kind}`. To fix: pass it as"
-            f" Trainer({argument}={wanted!r}).",
+            f"`{wanted}` ({other.origin}) is a plugin of kind `{other.kind}`. To fix: pass it as"
+            f" Trainer({ARGUMENTS.get(other.kind, 'plugins')}={wanted!r}).",
             plugin=wanted,
         )
 

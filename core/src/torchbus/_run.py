@@ -24,6 +24,7 @@ from ._loops.optimization import Optimization
 from ._loops.schedulers import look_at_monitors
 from ._module import LightningModule
 from ._optimizers import NoOptimizer, read_optimizers
+from ._profiling import begin_profile, end_profile
 from ._rng import isolate_rng
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
@@ -119,6 +120,7 @@ def _fail(trainer: Trainer, error: BaseException) -> None:
         trainer.state.stage = None
         trainer.wiring.detach()
         trainer.report_faults()
+        end_profile(trainer)
 
 
 def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: bool | None) -> T:
@@ -136,6 +138,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     bus, module, state = trainer.bus, trainer.lightning_module, trainer.state
     is_fit = state.fn == TrainerFn.FITTING
     stage = str(state.fn.value if state.fn else "")
+    begin_profile(trainer)
     trainer.ckpt_path = find_checkpoint(trainer, ckpt_path)  # plugins may choose another in `setup`
     trainer.wiring.attach_module_callbacks()
     trainer.strategy.setup_environment()
@@ -171,6 +174,7 @@ def run(trainer: Trainer, body: Callable[[], T], ckpt_path: Any, weights_only: b
     state.status, state.stage = TrainerStatus.FINISHED, None
     trainer.wiring.detach()
     trainer.report_faults()
+    end_profile(trainer)
     return cast("T", result)
 
 

@@ -17,7 +17,7 @@ from ._state import RunningStage, TrainerFn, TrainerStatus
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from torchbus_hookspecs import Strategy
+    from torchbus_hookspecs import Profiler, Strategy
 
     from ._bus import Bus
     from ._loops.evaluation import EvaluationLoop
@@ -54,6 +54,7 @@ class TrainerSurface:
     num_sanity_val_steps: int | float
     precision_plugin: Precision
     predict_loop: PredictionLoop
+    profiler: Profiler
     state: TrainerState
     strategy: Strategy
     test_loop: EvaluationLoop

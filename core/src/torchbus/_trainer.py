@@ -40,6 +40,7 @@ from ._loops.prediction import PredictionLoop
 from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
 from ._precision import choose_precision, skipped_init
+from ._profiling import choose_profiler, timed
 from ._report import fault_report, results_table
 from ._rng import set_determinism
 from ._silent_logger import SilentLogger
@@ -139,7 +140,7 @@ class Trainer(TrainerSurface):
             logger, defaults = False, dict.fromkeys(defaults, False)
             num_sanity_val_steps = log_every_n_steps = 0
         check_clipping("Trainer", gradient_clip_val, gradient_clip_algorithm)
-        check_unavailable(profiler, num_nodes)
+        check_unavailable(num_nodes)
         check_validation(val_check_interval, check_val_every_n_epoch)
         self.barebones, self.fast_dev_run, self.num_nodes = barebones, fast_dev_run, num_nodes
         self.max_epochs, self.min_epochs, self.max_time = max_epochs, min_epochs, max_time
@@ -166,6 +167,7 @@ class Trainer(TrainerSurface):
         self._build_loops()
         if fast_dev_run:
             self._limit_everything(int(fast_dev_run))
+        self.profiler = choose_profiler(profiler, enabler)
         self._enable_plugins(callbacks, plugins, logger, defaults, enabler)
 
     # fmt: on
@@ -391,11 +393,14 @@ class Trainer(TrainerSurface):
                 "There is nothing to save yet: saving a checkpoint is only possible if a model is attached."
                 " To fix: pass one to fit, validate, test or predict first."
             )
-        checkpoint = dump(self, bool(weights_only))
-        if self.is_global_zero:
-            save_checkpoint(checkpoint, Path(filepath))
-        self.strategy.barrier("save_checkpoint")
+        timed(self, "save_checkpoint", self._write_checkpoint)(Path(filepath), bool(weights_only))
         self.bus.emitter(CheckpointCommitted)(self, self.lightning_module, str(filepath), bool(weights_only))
+
+    def _write_checkpoint(self, path: Path, weights_only: bool) -> None:
+        checkpoint = dump(self, weights_only)
+        if self.is_global_zero:
+            save_checkpoint(checkpoint, path)
+        self.strategy.barrier("save_checkpoint")
 
     def when_preempted(self) -> None:
         """The loops call this between batches, once the process was asked to go."""

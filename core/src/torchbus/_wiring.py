@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from torchbus_hookspecs import Callback, Checkpoint, Logger
+from torchbus_hookspecs import Callback, Checkpoint, Logger, Profiler
 from torchbus_hookspecs.progress_bar import ProgressBar
 
 from . import _defaults
@@ -80,6 +80,7 @@ class Wiring:
         enabler.raise_faults()
         for role in ("checkpoint", "progress_bar", "summary"):
             self._add_default(role, options[role], role not in without)
+        self._add_observers()
         enabler.check_configured_names()
         self._refuse_twins()
         self.synchronise()
@@ -89,6 +90,8 @@ class Wiring:
             self.callbacks.append(one.object)
         elif isinstance(one.object, Logger):
             self.loggers.append(one.object)
+        elif isinstance(one.object, Profiler):
+            raise MisconfigurationException(f"`{one.name}` is a profiler. To fix: pass it as Trainer(profiler=...).")
         elif one.object is not None:  # None: its settings are at fault, told later
             self.others.append(one.object)
 
@@ -124,6 +127,13 @@ class Wiring:
             )
         if wanted is not False and not found and has_default:
             for one in self.enabler.enable_default(DEFAULTS[role], explicit=wanted is True):
+                self._place(one)
+
+    def _add_observers(self) -> None:
+        """Who looks on in every run but a bare one, unless switched off, or enabled with settings of one's own."""
+        names = DEFAULTS["observer"]
+        if not self.trainer.barebones and not self.enabler.enabled.keys() & set(names):
+            for one in self.enabler.enable_default(names, explicit=False):
                 self._place(one)
 
     def _refuse_twins(self) -> None:

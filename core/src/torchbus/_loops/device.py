@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import AfterBatchTransfer, BeforeBatchTransfer, TransferBatchToDevice
 
 from .._data.transfer import move_data_to_device
+from .._profiling import is_profiled, strategy_action, timed
 
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["Transfer"]
+__all__ = ["Transfer", "make_transfer"]
+
+
+def make_transfer(trainer: Trainer) -> Callable[[Any, int], Any]:
+    """What brings the batches of one loop to the device: a function of the batch and its loader's number."""
+    return timed(trainer, strategy_action(trainer, "batch_to_device"), Transfer(trainer))
 
 
 class Transfer:
@@ -36,7 +43,7 @@ class Transfer:
             untouched = trainer.bus.is_left_to(
                 "torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer
             )
-            self.is_plain = untouched and self.precision.is_plain
+            self.is_plain = untouched and self.precision.is_plain and not is_profiled(trainer)
         if self.is_plain:
             return move_data_to_device(batch, self.device)
         if not self.precision.is_plain:

@@ -15,8 +15,9 @@ from .._adapters import overridden_methods
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader, warn_of_shuffling, without_shuffling
 from .._loggable import scalar
+from .._profiling import timed_items
 from .._results import Results
-from .device import Transfer
+from .device import make_transfer
 from .logging import LoggerOutput
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class EvaluationLoop:
         loader_before = 0
         self.results.dataloader_idx = 0 if several else None
         logs_steps = self.output.is_wanted() and not self.is_sanity_check
-        for fetched, batch_idx, dataloader_idx in batches:
+        for fetched, batch_idx, dataloader_idx in timed_items(trainer, f"[_EvaluationLoop].{self.short}_next", batches):
             if dataloader_idx != loader_before:
                 outputs.append(self._close_loader())
                 loader_before = self.results.dataloader_idx = dataloader_idx
@@ -146,7 +147,7 @@ class EvaluationLoop:
             self.model_eval, self.start, self.epoch_start, self.batch_start, self.step, self.batch_end, self.epoch_end,
             self.finish, self.model_train,
         ) = (trainer.bus.emitter(event) for event in EVENTS[self.stage])  # fmt: skip
-        self.transfer = Transfer(trainer)
+        self.transfer = make_transfer(trainer)
         self.output = LoggerOutput(trainer)
         self.results.reset()
         trainer.metrics.results = self.results

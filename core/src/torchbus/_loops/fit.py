@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ from .._data.combined import CombinedLoader
 from .._data.fetch import Fetcher
 from .._data.length import limited_length
 from .._data.source import combine, request_loader, without_shuffling
+from .._profiling import timed
 from .._results import Results
 from .._rng import capture_rng, restore_rng
 from .._state import RunningStage
-from .device import Transfer
+from .alarms import Alarms
+from .device import make_transfer
 from .evaluation import EvaluationLoop
 from .interval import ValidationClock, batches_between_validations
 from .limits import OfTrainer
@@ -48,6 +51,7 @@ class FitLoop(FitLoopPaths):
         progress: where the run is.
         max_batches: batches of an epoch; may be infinite.
         loader: what is trained on, as given.
+        alarms: what to call at a later batch; those of earlier runs are forgotten.
     """
 
     optimization: Optimization
@@ -57,6 +61,7 @@ class FitLoop(FitLoopPaths):
         self.trainer = trainer
         self.progress = FitProgress()
         self.results = Results(training=True)
+        self.alarms = Alarms()
         self.validation = EvaluationLoop(trainer, "validation")
         self.given: Any = None
         self.loader: Any = None
@@ -112,14 +117,20 @@ class FitLoop(FitLoopPaths):
         if progress.phase in ("validation", "after_validation"):
             self.finish_batch(self.is_accumulating(), validate=progress.phase == "validation")
         progress.phase = "batch"
-        while not self._is_epoch_over() and self.run_batch(fetcher):
-            continue
+        self.run_all_batches(fetcher)
         self.end_epoch()
+
+    def run_batches(self, fetcher: Fetcher) -> None:
+        """The batches of an epoch."""
+        progress, alarms = self.progress, self.alarms
+        while not self._is_epoch_over() and self.run_batch(fetcher):
+            if progress.total_batches >= alarms.due:
+                alarms.ring(progress.total_batches)
 
     def run_batch(self, fetcher: Fetcher) -> bool:
         """One batch; tell whether the epoch goes on."""
         trainer, module, progress, results = self.trainer, self.module, self.progress, self.results
-        batch = next(fetcher, _NOTHING)
+        batch = self.next_batch(fetcher, _NOTHING)
         if batch is _NOTHING:
             return False
         progress.is_last_batch = fetcher.done
@@ -137,7 +148,7 @@ class FitLoop(FitLoopPaths):
             return False
         accumulate = trainer.accumulate_grad_batches
         is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
-        outputs = self.optimization.run(batch, batch_idx, is_accumulating)
+        outputs = self.train_on(batch, batch_idx, is_accumulating)
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
@@ -201,8 +212,12 @@ class FitLoop(FitLoopPaths):
         self.train_epoch_end = bus.emitter(TrainEpochEnd)
         self.train_batch_start = bus.emitter(TrainBatchStart)
         self.train_batch_end = bus.emitter(TrainBatchEnd)
-        self.transfer = Transfer(trainer)
+        self.transfer = make_transfer(trainer)
         self.optimization = Optimization(trainer)
+        self.next_batch: Callable[..., Any] = timed(trainer, "[_TrainingEpochLoop].train_dataloader_next", next)
+        self.train_on = timed(trainer, "run_training_batch", self.optimization.run)
+        self.run_all_batches = timed(trainer, "run_training_epoch", self.run_batches)
+        self.alarms.clear()
         self.schedulers = Schedulers(trainer)
         self.output = LoggerOutput(trainer)
         self.has_loggers = self.output.is_wanted()

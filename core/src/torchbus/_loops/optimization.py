@@ -28,6 +28,7 @@ from torchbus_hookspecs.events import (
 
 from .._defaults import backward as compute_gradients
 from .._errors import MisconfigurationException
+from .._profiling import is_profiled, strategy_action, timed
 
 if TYPE_CHECKING:
     from .._trainer import Trainer
@@ -65,6 +66,9 @@ class Optimization:
         self._closure = self.forward_backward
         self._has_run = False
         self._warned_of_none = False
+        self.run_backward = timed(trainer, strategy_action(trainer, "backward"), self.backward_with_hooks)
+        is_automatic = self.module.automatic_optimization
+        self.step = self.step_with_hooks if is_automatic else timed(trainer, "optimizer_step", self.step_with_hooks)
         self.look()
 
     def look(self) -> None:
@@ -80,6 +84,7 @@ class Optimization:
             and self.accumulate == 1
             and self.precision.is_plain
             and self.clip_seen is None
+            and not is_profiled(self.trainer)
             and self.optimizer is not None
             and _steps_without_closure(self.optimizer.optimizer)
             and bus.is_left_to("torchbus", *STEP_EVENTS)
@@ -172,7 +177,7 @@ class Optimization:
                 self.outputs.update((key, value) for key, value in returned.items() if key != "loss")
         return loss
 
-    def run_backward(self, loss: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def backward_with_hooks(self, loss: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The backward pass with its hooks."""
         trainer, module = self.trainer, self.module
         if self.precision.scaler is not None:
@@ -193,7 +198,7 @@ class Optimization:
 
     # ---- the step itself ---------------------------------------------------------------------------------------------
 
-    def step(self, optimizer: Optimizer, closure: Callable[[], Any], kwargs: dict[str, Any]) -> Any:
+    def step_with_hooks(self, optimizer: Optimizer, closure: Callable[[], Any], kwargs: dict[str, Any]) -> Any:
         """What ``step(closure, **kwargs)`` of the optimizer that users are handed does."""
         trainer, module, precision = self.trainer, self.module, self.precision
         automatic = module.automatic_optimization

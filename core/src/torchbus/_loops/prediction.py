@@ -12,7 +12,8 @@ from torchbus_hookspecs import events
 from .._data.indices import drawn_indices
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader
-from .device import Transfer
+from .._profiling import timed_items
+from .device import make_transfer
 from .evaluation import check_index_argument, gradients_off, module_modes
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class PredictionLoop:
             if self.track_indices:
                 self.track_indices = False
                 self._drawn = until_done.enter_context(drawn_indices(combined.flattened))
-            batches = combined.batches()
+            batches = timed_items(trainer, "[_PredictionLoop].predict_next", combined.batches())
             several = len(combined.flattened) > 1
             trainer.bus.scope.several_loaders = several
             check_index_argument(module, "predict", several)
@@ -128,7 +129,7 @@ class PredictionLoop:
     def _bind(self) -> None:
         trainer = self.trainer
         bus = trainer.bus
-        self.transfer = Transfer(trainer)
+        self.transfer = make_transfer(trainer)
         self.model_eval = bus.emitter(events.PredictModelEval)
         self.start = bus.emitter(events.PredictStart)
         self.epoch_start = bus.emitter(events.PredictEpochStart)

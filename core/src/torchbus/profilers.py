@@ -1,0 +1,28 @@
+"""The classes of all installed profiler plugins, the profiler that measures nothing, and the base to write one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torchbus_hookspecs import PassThroughProfiler, Profiler
+
+from ._facade import lazy_classes
+
+if TYPE_CHECKING:
+    from torchbus_profilers import AdvancedProfiler as AdvancedProfiler
+    from torchbus_profilers import PluginProfiler as PluginProfiler
+    from torchbus_profilers import PyTorchProfiler as PyTorchProfiler
+    from torchbus_profilers import RegisterRecordFunction as RegisterRecordFunction
+    from torchbus_profilers import SimpleProfiler as SimpleProfiler
+
+__all__ = ["PassThroughProfiler", "Profiler"]
+
+_get, _names = lazy_classes(__name__, "profilers", {"RegisterRecordFunction": "pytorch"})
+
+
+def __getattr__(name: str) -> Any:
+    return _get(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_names()})
