@@ -1,7 +1,7 @@
 """Who may import whom. The imports are read from the sources, and wrong arrows and circles are refused.
 
 What stands under ``TYPE_CHECKING`` costs nothing at run time and is free. Imports inside functions count for who may know
-whom outside a package, but not for the floors of the core: there a room may reach up when it is called.
+whom. (The floors of the core stand in docs/architecture.md, and tests/docs/test_architecture.py holds them.)
 """
 
 from __future__ import annotations
@@ -21,18 +21,6 @@ CONTRACT, CORE = ROOT / "hookspecs/src/torchbus_hookspecs", ROOT / "core/src/tor
 PLUGINS = {path.parent.name: path.parent for path in sorted(ROOT.glob("plugins/*/*/src/torchbus_*/__init__.py"))}
 CONTRIB = {path.parent.name: path.parent for path in sorted(ROOT.glob("contrib/*/*/src/torchbus_*/__init__.py"))}
 PACKAGES = {"torchbus_hookspecs": CONTRACT, "torchbus": CORE, **PLUGINS}
-
-FLOORS = {
-    1: "_errors _ordering _dispatch _bus _adapters _verification _subscriptions _discovery",
-    2: "_settings _plugins _facade",
-    3: "_types _arguments _batch_size _logging_rules _loggable _results _metrics _hparams _checkpoint_io _precision _rng"
-    " _optimizer _optimizers _loading _export _data _profiling",
-    4: "_defaults _hooks _module _datamodule",
-    5: "_state _loops",
-    6: "_checkpoint _compile _devices _report _time_limit _surface _trial _wiring _run _trainer",
-}
-"""The rooms of the core, from the ground up. All others are on the top floor, the seventh."""
-FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------------
@@ -107,11 +95,6 @@ def is_private(module: str) -> bool:
     return any(part.startswith("_") and not part.startswith("__") for part in module.split("."))
 
 
-def room(module: str) -> str:
-    """The room of a module of the core: ``torchbus._loops.fit`` is in ``_loops``."""
-    return module.split(".")[1] if "." in module else ""
-
-
 def circle(graph: Mapping[str, set[str]]) -> list[str] | None:
     """A path that comes back to where it began, if there is one."""
     done: set[str] = set()
@@ -168,7 +151,6 @@ def test_the_reader_sees_circles() -> None:
 
 def test_the_packages_are_found() -> None:
     assert {"torchbus_stopping", "torchbus_checkpointing", "torchbus_csv", "torchbus_cpu"} <= set(PLUGINS)
-    assert set(FLOOR_OF) <= {room(module) for module in modules_of(CORE)}, "a room of the table is gone"
     for package in PACKAGES.values():
         assert arrows(package) or len(modules_of(package)) == 1
 
@@ -186,17 +168,6 @@ def test_the_contract_imports_neither_torch_nor_core_nor_plugins() -> None:
 def test_the_core_knows_no_plugin() -> None:
     wrong = [str(one) for one in arrows(CORE) if top(one.target) in PLUGINS]
     assert not wrong
-
-
-def test_rooms_of_the_core_import_only_rooms_of_their_own_floor_or_below() -> None:
-    wrong = []
-    for arrow in arrows(CORE):
-        if top(arrow.target) != "torchbus" or arrow.is_lazy:
-            continue
-        source, target = (FLOOR_OF.get(room(one), 7) for one in (arrow.source, arrow.target))
-        if target > source:
-            wrong.append(f"{arrow} (floor {source} imports floor {target})")
-    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -260,7 +260,7 @@ def test_types_are_described_as_their_author_would_write_them() -> None:
         ) -> None: ...
 
     assert [one.type for one in describe_settings(Typed)] == [
-        "dict[int, float]", "Literal['min', 'max'] | None", "list[str | None]", "Callable | None", "tuple[int, ...]",
+        "dict[int, float]", "Literal['min', 'max'] | None", "list[str | None]", "Callable[[int], str] | None", "tuple[int, ...]",
         "timedelta | None",
     ]  # fmt: skip
 

@@ -14,7 +14,6 @@ settings table of the docs. A class without the decorator is checked in the same
 
 from __future__ import annotations
 
-import collections.abc
 import functools
 import inspect
 import re
@@ -132,8 +131,8 @@ def _type_text(annotation: Any) -> str:
         return " | ".join(map(_type_text, arguments))
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, arguments))}]"
-    if origin is collections.abc.Callable:
-        return "Callable"
+    if isinstance(annotation, list):  # the parameters of a callable
+        return f"[{', '.join(map(_type_text, annotation))}]"
     if origin is not None and arguments:
         return f"{_type_text(origin)}[{', '.join(map(_type_text, arguments))}]"
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)

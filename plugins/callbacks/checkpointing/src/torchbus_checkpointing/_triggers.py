@@ -72,7 +72,7 @@ def saves_after_training(
     *,
     enable_validation: bool,
     num_val_batches: Sequence[float],
-    val_check_interval: float,
+    val_check_interval: float | timedelta,
     check_val_every_n_epoch: int | None,
 ) -> bool:
     """Whether an epoch's checkpoint is saved at the end of its training, rather than after each validation.
@@ -82,7 +82,7 @@ def saves_after_training(
             each epoch, or none at all.
         enable_validation: whether the run validates at all.
         num_val_batches: batches of each validation loader, as far as they are known.
-        val_check_interval: part of an epoch (or batches) from one validation to the next.
+        val_check_interval: part of an epoch (or batches, or time) from one validation to the next.
         check_val_every_n_epoch: epochs from one validation to the next.
     """
     if choice is not None:
@@ -94,6 +94,8 @@ def saves_after_training(
     return sum(num_val_batches) == 0 or val_check_interval == 1.0
 
 
-def validation_follows_last_batch(epoch: int, val_check_interval: float, check_val_every_n_epoch: int | None) -> bool:
+def validation_follows_last_batch(
+    epoch: int, val_check_interval: float | timedelta, check_val_every_n_epoch: int | None
+) -> bool:
     """Whether the epoch is sure to be validated right after its last batch."""
     return bool(val_check_interval == 1.0 and check_val_every_n_epoch and (epoch + 1) % check_val_every_n_epoch == 0)
