@@ -128,18 +128,27 @@ def backward(trainer: Any, pl_module: Any, loss: Tensor, args: tuple[Any, ...], 
     try:
         loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]  # torch's own
     except RuntimeError as error:
-        if loss.numel() != 1:
-            raise RuntimeError(
-                f"The loss has shape {tuple(loss.shape)}; only a scalar has gradients."
-                " To fix: reduce it in training_step, for example with loss.mean()."
-            ) from error
-        if not loss.requires_grad:
-            raise RuntimeError(
-                "The loss depends on no parameter that needs gradients (requires_grad is False): was it detached, computed"
-                " under no_grad, or is every parameter frozen? To fix: return the loss as the model computed it."
-            ) from error
+        explain_failure(loss, error)
         raise
     return True
+
+
+def explain_failure(loss: Tensor, error: RuntimeError) -> None:
+    """Say why a backward pass failed, where that is known; else leave the error to the caller.
+
+    Raises:
+        RuntimeError: the loss is no scalar, or depends on no parameter.
+    """
+    if loss.numel() != 1:
+        raise RuntimeError(
+            f"The loss has shape {tuple(loss.shape)}; only a scalar has gradients."
+            " To fix: reduce it in training_step, for example with loss.mean()."
+        ) from error
+    if not loss.requires_grad:
+        raise RuntimeError(
+            "The loss depends on no parameter that needs gradients (requires_grad is False): was it detached, computed"
+            " under no_grad, or is every parameter frozen? To fix: return the loss as the model computed it."
+        ) from error
 
 
 @default

@@ -17,7 +17,7 @@ from ._dispatch import Scope
 from ._errors import MisconfigurationException
 from ._loggable import is_metric, metric_path, number, refuse_shape, scalar
 from ._logging_rules import check_levels
-from ._results import Entry, LogOptions, Results
+from ._results import FOLD_AFTER, Entry, LogOptions, Results
 
 __all__ = ["DroppedMetrics", "Metrics", "warn_unattached"]
 
@@ -48,8 +48,14 @@ class Metrics:
 
     # ---- writing -----------------------------------------------------------------------------------------------------
 
-    def log(self, name: str, value: Any, options: LogOptions, batch_size: int | None) -> None:
-        """Keep one value; see ``LightningModule.log``."""
+    def log(self, name: str, value: Any, options: tuple[Any, ...], batch_size: int | None) -> None:
+        """Keep one value; see ``LightningModule.log``.
+
+        Args:
+            name, value: what is logged.
+            options: the fields of ``LogOptions``, in their order.
+            batch_size: the batch's size; default: found in the batch, once for each.
+        """
         results = self.results
         if results is None:
             raise MisconfigurationException(
@@ -59,7 +65,7 @@ class Metrics:
         hook = self.scope.hook
         entry = results.entries.get((hook, name, results.dataloader_idx))
         if entry is None or entry.options != options or (entry.metric is not None and entry.metric is not value):
-            entry = self._entry(results, hook, name, value, options, entry)
+            entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
         if type(value) is Tensor:
             if value.numel() != 1:
                 refuse_shape(name, value)
@@ -68,22 +74,40 @@ class Metrics:
             # a copy: the tensor may be a buffer, or a loss that is scaled in place, or a part of something large
             if not value.requires_grad:
                 value = value.clone()
-            elif not options.enable_graph:
+            elif not entry.enable_graph:
                 value = value.detach().clone()
         elif type(value) is not float:
             if is_metric(value):
                 if entry.metric is None:  # a number before: refused
-                    entry = self._entry(results, hook, name, value, options, entry)
+                    entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
                 entry.has_value = True
                 return
             value = number(name, value)
-        if batch_size is None:
-            batch_size = 1
-            if entry.weighted and results.batch is not None:
-                if results.batch_size is None:
-                    results.batch_size = extract_batch_size(results.batch)
-                batch_size = results.batch_size
-        entry.add(value, batch_size)
+        entry.has_value, entry.last = True, value
+        if entry.on_epoch:
+            if batch_size is None:
+                batch_size = self._batch_size(results) if entry.weighted else 1
+            entry.values.append(value)
+            entry.batch_sizes.append(batch_size)
+            if len(entry.values) >= FOLD_AFTER:
+                entry.fold()
+
+    @staticmethod
+    def _batch_size(results: Results) -> int:
+        """The size of the batch under way, found once for each; 1 between batches."""
+        size, batch = results.batch_size, results.batch
+        if size is not None:
+            return size
+        if batch is None:
+            return 1
+        if type(batch) in (list, tuple) and batch:
+            # as many inputs as targets: the usual batch, seen at a glance
+            first, second = batch[0], batch[1 if len(batch) > 1 else 0]
+            if type(first) is type(second) is Tensor and first.dim() and second.dim() and len(first) == len(second):
+                results.batch_size = size = len(first)
+                return size
+        results.batch_size = size = extract_batch_size(batch)
+        return size
 
     def _entry(
         self, results: Results, hook: str, name: str, value: Any, options: LogOptions, known: Entry | None
@@ -227,7 +251,7 @@ class Metrics:
 class DroppedMetrics(Metrics):
     """The metrics of a bare trainer: nothing is kept."""
 
-    def log(self, name: str, value: Any, options: LogOptions, batch_size: int | None) -> None:
+    def log(self, name: str, value: Any, options: tuple[Any, ...], batch_size: int | None) -> None:
         """Drop a value, and say so once per name."""
         warnings.warn(
             f"`self.log({name}, ...)`: Trainer(barebones=True) keeps no metrics; the value is dropped.",

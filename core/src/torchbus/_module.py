@@ -21,7 +21,6 @@ from ._hparams import HyperparametersMixin
 from ._loading import class_only, load_module
 from ._loggable import metric_items
 from ._metrics import warn_unattached
-from ._results import LogOptions
 
 if TYPE_CHECKING:
     import io
@@ -188,7 +187,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         if trainer is None:
             warn_unattached(name)
             return
-        options = LogOptions(
+        options = (
             prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group, add_dataloader_idx,
             metric_attribute, rank_zero_only,
         )  # fmt: skip

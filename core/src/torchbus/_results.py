@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ._loggable import as_tensor, computed, default_float, metric_state, reduction, restored_metric, stack
 
-__all__ = ["Entry", "LogOptions", "Results"]
+__all__ = ["FOLD_AFTER", "Entry", "LogOptions", "Results"]
 
 FOLD_AFTER = 64
 """Values kept before they are added up: memory stays flat, and one stacked sum replaces that many small ones."""
@@ -40,9 +40,9 @@ class Entry:
     """One logged name of one hook (and loader): its last value, and what its epoch adds up to."""
 
     __slots__ = (
-        "attribute", "batch_sizes", "dataloader_idx", "dtype", "has_value", "is_restored", "last", "logger", "metric",
-        "name", "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "values",
-        "weighted", "weights",
+        "attribute", "batch_sizes", "dataloader_idx", "dtype", "enable_graph", "has_value", "is_restored", "last",
+        "logger", "metric", "name", "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise",
+        "total", "values", "weighted", "weights",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,7 @@ class Entry:
     ) -> None:
         self.name = name
         self.options = options
+        self.enable_graph = options.enable_graph
         self.on_step, self.on_epoch = on_step, on_epoch
         self.prog_bar, self.logger = options.prog_bar, options.logger is not False
         self.dataloader_idx = dataloader_idx
@@ -85,16 +86,7 @@ class Entry:
         if self.metric is not None:
             self.metric.reset()
 
-    def add(self, value: Any, batch_size: int) -> None:
-        self.has_value = True
-        self.last = value
-        if self.on_epoch and self.metric is None:
-            self.values.append(value)
-            self.batch_sizes.append(batch_size)
-            if len(self.values) >= FOLD_AFTER:
-                self._fold()
-
-    def _fold(self) -> None:
+    def fold(self) -> None:
         """Add the kept values to the total."""
         values = stack(self.values, self.dtype)
         if self.reduction == "mean":
@@ -121,7 +113,7 @@ class Entry:
         if self.metric is not None:
             return computed(self.name, self.metric, self.metric.compute())
         if self.values:
-            self._fold()
+            self.fold()
         if self.total is None:
             return None
         total, weights = self.total, torch.tensor(float(self.weights))

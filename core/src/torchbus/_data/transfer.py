@@ -53,13 +53,6 @@ def move_data_to_device(batch: T, device: torch.device) -> T:
 
     Copies from pinned memory to a GPU do not wait.
     """
-    if device.type == "cpu" and type(batch) in (list, tuple):
-        # the usual batch, without looking into every item twice
-        for item in batch:  # type: ignore[attr-defined]  # a list or a tuple
-            if type(item) is not Tensor or item.device != device:
-                break
-        else:
-            return batch
     non_blocking = device.type not in ("cpu", "mps")
 
     def move(one: Any) -> Any:

@@ -17,7 +17,7 @@ from .._data.source import combine, request_loader, warn_of_shuffling, without_s
 from .._loggable import scalar
 from .._profiling import timed_items
 from .._results import Results
-from .device import make_transfer
+from .feed import make_transfer
 from .logging import LoggerOutput
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from torchbus_hookspecs.events import (
 )
 
 from .._data.combined import CombinedLoader
-from .._data.fetch import Fetcher
 from .._data.length import limited_length
 from .._data.source import combine, request_loader, without_shuffling
 from .._profiling import timed
@@ -26,8 +25,8 @@ from .._results import Results
 from .._rng import capture_rng, restore_rng
 from .._state import RunningStage
 from .alarms import Alarms
-from .device import make_transfer
 from .evaluation import EvaluationLoop
+from .feed import Fetcher, make_transfer
 from .interval import ValidationClock, batches_between_validations
 from .limits import OfTrainer
 from .logging import LoggerOutput

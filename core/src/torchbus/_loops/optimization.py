@@ -26,7 +26,7 @@ from torchbus_hookspecs.events import (
     TrainingStep,
 )
 
-from .._defaults import backward as compute_gradients
+from .._defaults import explain_failure
 from .._errors import MisconfigurationException
 from .._profiling import is_profiled, strategy_action, timed
 
@@ -78,6 +78,7 @@ class Optimization:
         self.accumulate = trainer.accumulate_grad_batches
         self.automatic = self.module.automatic_optimization
         self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
+        self.plain_optimizer = self.optimizer.optimizer if self.optimizer is not None else None
         self.needs_outputs = bus.is_heard(TrainBatchEnd)
         self.is_plain = (
             self.automatic
@@ -85,8 +86,8 @@ class Optimization:
             and self.precision.is_plain
             and self.clip_seen is None
             and not is_profiled(self.trainer)
-            and self.optimizer is not None
-            and _steps_without_closure(self.optimizer.optimizer)
+            and self.plain_optimizer is not None
+            and _steps_without_closure(self.plain_optimizer)
             and bus.is_left_to("torchbus", *STEP_EVENTS)
         )
 
@@ -118,10 +119,15 @@ class Optimization:
     def plain_step(self) -> None:
         """What the methods below come to when nobody implements or hears anything in between."""
         loss = self.compute_loss()
-        optimizer = self.optimizer.optimizer  # type: ignore[union-attr]  # there is one, or this is not called
+        optimizer = self.plain_optimizer
+        assert optimizer is not None  # or this is not called
         optimizer.zero_grad()
         if loss is not None:
-            compute_gradients(self.trainer, self.module, loss, (), {})
+            try:
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            except RuntimeError as error:
+                explain_failure(loss, error)
+                raise
         optimizer.step()
         self.progress.global_step += 1
 

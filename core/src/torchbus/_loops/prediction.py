@@ -13,8 +13,8 @@ from .._data.indices import drawn_indices
 from .._data.length import limited_length, sized_length
 from .._data.source import combine, request_loader
 from .._profiling import timed_items
-from .device import make_transfer
 from .evaluation import check_index_argument, gradients_off, module_modes
+from .feed import make_transfer
 
 if TYPE_CHECKING:
     from .._trainer import Trainer

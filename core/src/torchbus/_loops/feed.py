@@ -1,15 +1,26 @@
-"""Fetch the batches of one loader, knowing which is the last, and find the way back to any of them."""
+"""The next batch of a loop, on its device: fetched, and brought there through the hooks that may change it on the way.
+
+Both stand here because each batch takes both, and a reader who follows a step should find them in one place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+from torchbus_hookspecs.events import AfterBatchTransfer, BeforeBatchTransfer, TransferBatchToDevice
+
+from .._data.length import sized_length
+from .._data.skipping import skip_one
+from .._data.transfer import move_data_to_device
+from .._profiling import is_profiled, strategy_action, timed
 from .._rng import capture_rng, restore_rng
-from .length import sized_length
-from .skipping import skip_one
 
-__all__ = ["Fetcher"]
+if TYPE_CHECKING:
+    from .._trainer import Trainer
+
+__all__ = ["Fetcher", "Transfer", "make_transfer"]
 
 _NOTHING = object()
 
@@ -107,3 +118,48 @@ class Fetcher:
         if self._reads_ahead and not self.done:
             self._ahead = next(self._iterator, _NOTHING)
             self.done = self._ahead is _NOTHING
+
+
+def make_transfer(trainer: Trainer) -> Callable[[Any, int], Any]:
+    """What brings the batches of one loop to the device: a function of the batch and its loader's number."""
+    return timed(trainer, strategy_action(trainer, "batch_to_device"), Transfer(trainer))
+
+
+class Transfer:
+    """Calls the transfer hooks for the batches of one loop; where nobody implements them, moves batches itself."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        bus = trainer.bus
+        self.trainer = trainer
+        self.module = trainer.lightning_module
+        self.device = trainer.strategy.root_device
+        self.precision = trainer.precision_plugin
+        self.before = bus.emitter(BeforeBatchTransfer)
+        self.transfer = bus.emitter(TransferBatchToDevice)
+        self.after = bus.emitter(AfterBatchTransfer)
+        self.changes_seen = -1
+        self.is_plain = False
+        self.is_on_cpu = self.device.type == "cpu"
+
+    def __call__(self, batch: Any, dataloader_idx: int) -> Any:
+        trainer, module = self.trainer, self.module
+        if self.changes_seen != trainer.bus.changes:
+            self.changes_seen = trainer.bus.changes
+            untouched = trainer.bus.is_left_to(
+                "torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer
+            )
+            self.is_plain = untouched and self.precision.is_plain and not is_profiled(trainer)
+        if self.is_plain:
+            if self.is_on_cpu and type(batch) in (list, tuple):
+                # the usual batch is where it should be: see that at a glance, without taking it apart
+                for item in batch:
+                    if type(item) is not Tensor or not item.is_cpu:
+                        break
+                else:
+                    return batch
+            return move_data_to_device(batch, self.device)
+        if not self.precision.is_plain:
+            batch = self.precision.convert_input(batch)
+        batch = self.before(trainer, module, batch, dataloader_idx)
+        batch = self.transfer(trainer, module, batch, self.device, dataloader_idx)
+        return self.after(trainer, module, batch, dataloader_idx)
