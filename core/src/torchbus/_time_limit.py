@@ -32,8 +32,8 @@ class TimeLimit:
     @hookimpl
     def on_train_start(self, trainer: Any) -> None:
         """The clock starts with training, not with the sanity check; nothing may be left of the time."""
-        self.started = time.monotonic()
         self.on_train_batch_end(trainer)
+        self.started = time.monotonic()
 
     @hookimpl
     def on_train_batch_end(self, trainer: Any) -> None:
