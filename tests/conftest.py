@@ -11,6 +11,11 @@ from textwrap import dedent
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how fast a busy machine is says nothing about the code
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 class Install(Protocol):

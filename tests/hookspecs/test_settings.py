@@ -265,6 +265,26 @@ def test_types_are_described_as_their_author_would_write_them() -> None:
     ]  # fmt: skip
 
 
+def test_descriptions_may_stand_in_the_docstring() -> None:
+    class Plain:
+        """Do something.
+
+        Args:
+            monitor: the metric to watch, as it was logged
+                by the module.
+            patience: checks to wait; ``0``: none.
+
+        Raises:
+            ValueError: never.
+        """
+
+        def __init__(self, monitor: str, patience: int = 3, other: Any = None) -> None: ...
+
+    assert [one.description for one in describe_settings(Plain)] == [
+        "The metric to watch, as it was logged by the module.", "Checks to wait; `0`: none.", "",
+    ]  # fmt: skip
+
+
 def test_the_same_declaration_gives_a_json_schema() -> None:
     schema = settings_model(Patient).model_json_schema()
     assert schema["required"] == ["monitor"]

@@ -140,13 +140,32 @@ def _type_text(annotation: Any) -> str:
 
 
 def describe_settings(cls: Callable[..., Any]) -> list[Setting]:
-    """The settings of a plugin in the order of its signature, for tables and help texts."""
-    rows = []
+    """The settings of a plugin in the order of its signature, for tables and help texts.
+
+    A description comes from the signature (``Field(description=...)``), else from ``Args:`` in the class's docstring.
+    """
+    rows, told = [], _told_in_docstring(cls)
     for name, info in _names_of(settings_model(cls)).items():
         required = info.is_required()
         default = "" if required else repr(info.default)
-        rows.append(Setting(name, _type_text(info.annotation), default, required, info.description or ""))
+        description = info.description or told.get(name, "")
+        rows.append(Setting(name, _type_text(info.annotation), default, required, description))
     return rows
+
+
+def _told_in_docstring(cls: Callable[..., Any]) -> dict[str, str]:
+    """What the section ``Args:`` of a docstring says of each argument."""
+    section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", inspect.getdoc(cls) or "", re.MULTILINE)
+    told: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(section[1]).splitlines() if section else ():
+        begins = re.match(r"(\w+): (.*)", line)
+        if begins:
+            name, text = begins.groups()
+            told[name] = text[:1].upper() + text[1:]
+        elif name and line.strip():
+            told[name] += f" {line.strip()}"
+    return {name: text.replace("``", "`") for name, text in told.items()}
 
 
 # ---- checking ---------------------------------------------------------------------------------------------------------

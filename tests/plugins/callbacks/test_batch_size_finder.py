@@ -292,3 +292,17 @@ def test_before_the_search_the_optimum_is_the_first_size_to_try() -> None:
     finder = BatchSizeFinder(init_val=16)
     assert finder.optimal_batch_size == 16
     assert finder.state_dict() == {}
+
+
+def test_no_batch_is_larger_than_max_val(tmp_path: Path) -> None:
+    module = Net()
+    finder = BatchSizeFinder(init_val=2, max_trials=10, max_val=12)
+    trainer = torchbus.Trainer(
+        max_epochs=1, callbacks=[finder], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    module.train_dataloader = lambda: DataLoader(  # type: ignore[method-assign]
+        TensorDataset(torch.ones(40, 2)), batch_size=module.batch_size
+    )
+    trainer.fit(module, val_dataloaders=DataLoader(TensorDataset(torch.ones(4, 2))))
+    assert max(module.tried) <= 12 and finder.optimal_batch_size <= 12

@@ -126,3 +126,20 @@ def test_verbose_logs_what_is_unfrozen(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level("INFO", "torchbus.freeze_unfreeze"):
         fit(tmp_path, {"modules": {"encoder.low": 1}, "verbose": True})
     assert "epoch 1: `encoder.low` is unfrozen, 6 parameters" in caplog.text
+
+
+@pytest.mark.parametrize("train_bn", [True, False])
+def test_batch_normalization_of_a_frozen_part_trains_only_if_wanted(tmp_path: Path, train_bn: bool) -> None:
+    class Normalized(Net):
+        def __init__(self) -> None:
+            super().__init__(all_parameters=True)
+            self.encoder["low"] = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+
+    module = Normalized()
+    torchbus.Trainer(
+        max_epochs=1, callbacks=[FreezeUnfreeze({"encoder.low": None}, train_bn=train_bn)], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+    ).fit(module, DataLoader(TensorDataset(torch.randn(8, 2)), batch_size=4))  # fmt: skip
+    linear, norm = module.encoder["low"]
+    assert norm.weight.requires_grad is train_bn
+    assert linear.weight.requires_grad is False

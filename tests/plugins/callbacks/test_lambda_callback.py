@@ -58,3 +58,28 @@ def test_what_cannot_be_called_is_refused() -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(setting.description for setting in describe_settings(LambdaCallback))
+
+
+def test_each_setting_is_called_in_its_place(tmp_path: Path) -> None:
+    from torchbus.testing import TinyDataModule, TinyModule
+
+    heard: list[str] = []
+    settings = {one.name: lambda *_, hook=one.name: heard.append(hook) for one in describe_settings(LambdaCallback)}
+    run, module, data = trainer(tmp_path, LambdaCallback(**settings), max_epochs=1), TinyModule(), TinyDataModule()
+    run.fit(module, datamodule=data)
+    run.save_checkpoint(tmp_path / "one.ckpt")
+    for entry in (run.test, run.predict):
+        entry(module, datamodule=data, ckpt_path=tmp_path / "one.ckpt")
+    run.fit_loop.max_epochs = 2
+    with pytest.raises(TypeError):
+        run.fit(module, [1, 2, 3], data.val_dataloader())
+    assert set(heard) == {
+        "setup", "teardown", "on_fit_start", "on_fit_end", "on_sanity_check_start", "on_sanity_check_end",
+        "on_train_batch_start", "on_train_batch_end", "on_train_epoch_start", "on_train_epoch_end",
+        "on_validation_epoch_start", "on_validation_epoch_end", "on_test_epoch_start", "on_test_epoch_end",
+        "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end",
+        "on_train_start", "on_train_end", "on_validation_start", "on_validation_end", "on_test_start", "on_test_end",
+        "on_exception", "on_save_checkpoint", "on_load_checkpoint", "on_before_backward", "on_after_backward",
+        "on_before_optimizer_step", "on_before_zero_grad", "on_predict_start", "on_predict_end",
+        "on_predict_batch_start", "on_predict_batch_end", "on_predict_epoch_start", "on_predict_epoch_end",
+    }  # fmt: skip

@@ -747,3 +747,15 @@ def test_a_run_resumed_from_any_of_its_checkpoints_ends_with_the_same_records(tm
         assert resumed_state == state
         assert resumed_files == files[number + 1 :]
         assert resumed_scores == {name: scores[name] for name in resumed_files}
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_save_weights_only_leaves_out_what_a_resumed_run_needs(tmp_path: Path, weights_only: bool) -> None:
+    from torchbus.testing import TinyDataModule, TinyModule, quiet_trainer
+
+    checkpoint = ModelCheckpoint(dirpath=tmp_path, save_weights_only=weights_only)
+    trainer = quiet_trainer(tmp_path, max_epochs=1, callbacks=[checkpoint], enable_checkpointing=None)
+    trainer.fit(TinyModule(), datamodule=TinyDataModule())
+    saved = torch.load(checkpoint.best_model_path, weights_only=True)
+    assert ("optimizer_states" in saved) is not weights_only
+    assert saved["state_dict"].keys() == trainer.lightning_module.state_dict().keys()

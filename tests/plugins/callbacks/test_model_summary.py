@@ -333,3 +333,16 @@ def test_a_summary_reads_as_the_printed_table() -> None:
 def test_a_depth_that_cannot_be_is_refused(depth: Any) -> None:
     with pytest.raises(ValueError, match="`max_depth` can be -1, 0 or > 0, got"):
         summarize(Example(), max_depth=depth)
+
+
+@pytest.mark.parametrize(("max_depth", "names"), [(1, ["0", "1"]), (-1, ["0", "1", "1.0", "1.1"])])
+def test_rich_model_summary_lists_as_many_levels_as_asked_for(
+    max_depth: int, names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    model.example_input_array = None  # type: ignore[assignment]  # as a LightningModule has it
+    RichModelSummary(max_depth=max_depth).on_fit_start(SimpleNamespace(is_global_zero=True), model)  # type: ignore[arg-type]
+    rows = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
+    assert [
+        row[1] for row in rows if len(row) > 2 and row[0].isdigit() and row[2] in ("Linear", "Sequential", "ReLU")
+    ] == names

@@ -268,3 +268,10 @@ def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path, NanGuard("stop")).fit(lbfgs, loader())
     assert all(setting.description for setting in describe_settings(NanGuard))
     assert issubclass(L.callbacks.NanFoundError, ValueError)
+
+
+def test_stop_saves_into_the_folder_asked_for(tmp_path: Path) -> None:
+    run = trainer(tmp_path, NanGuard("stop", dirpath=tmp_path / "rescued"), max_epochs=3)
+    run.fit(Poisoned({1: NAN}), loader())
+    assert len(list((tmp_path / "rescued").glob("*.ckpt"))) == 1
+    assert not list(tmp_path.glob("*.ckpt"))

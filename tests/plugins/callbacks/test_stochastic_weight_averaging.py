@@ -213,3 +213,16 @@ def test_manual_optimization_is_refused(tmp_path: Path) -> None:
     module.automatic_optimization = False
     with pytest.raises(MisconfigurationException, match="in manual optimization"):
         fit(tmp_path, [averaging()], module=module)
+
+
+@pytest.mark.parametrize("device", ["cpu", None])
+def test_the_average_is_kept_on_the_device_asked_for(tmp_path: Path, device: str | None) -> None:
+    averaging = StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1, device=device)
+    module = Net()
+    torchbus.Trainer(
+        max_epochs=2, callbacks=[averaging], logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path,
+    ).fit(module, loader())  # fmt: skip
+    assert torch.isfinite(module.layer.weight).all()
+    with pytest.raises(MisconfigurationException, match="device"):
+        StochasticWeightAveraging(swa_lrs=0.01, device=1.5)  # type: ignore[arg-type]

@@ -200,3 +200,18 @@ def test_wrong_settings_are_refused() -> None:
         EMAWeightAveraging(decay=2.0)
     with pytest.raises(MisconfigurationException, match="`update_every_n_steps` is -1"):
         EMAWeightAveraging(update_every_n_steps=-1)
+
+
+@pytest.mark.parametrize(("kind", "device"), [(WeightAveraging, "cpu"), (EMAWeightAveraging, torch.device("cpu"))])
+def test_the_average_is_kept_on_the_device_asked_for(tmp_path: Path, kind: Any, device: Any) -> None:
+    averaging = kind(device=device)
+    fit(tmp_path, [averaging], epochs=1)
+    assert averaging.device == device
+    with pytest.raises(MisconfigurationException, match="device"):
+        kind(device=1.5)
+
+
+def test_the_exponential_kind_averages_or_copies_buffers_too(tmp_path: Path) -> None:
+    # 1, 2 after the two steps: half of each, or the newest
+    assert fit(tmp_path, [EMAWeightAveraging(decay=0.5)], epochs=1).count.item() == pytest.approx(1.5)
+    assert fit(tmp_path, [EMAWeightAveraging(decay=0.5, use_buffers=False)], epochs=1).count.item() == 2.0

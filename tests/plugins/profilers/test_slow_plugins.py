@@ -80,6 +80,15 @@ def test_what_takes_its_time_now_and_then_is_let_be() -> None:
         SlowPlugins().judge({("a", "h"): [0.9] * 4 + [0.01] * 6}, 0.002, {})
 
 
+def test_what_counts_as_slow_can_be_set() -> None:
+    timings = {("a", "h"): [0.1] * 3}
+    with pytest.warns(UserWarning, match="10%"):
+        SlowPlugins(share=0.05).judge(timings, 0.002, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SlowPlugins(share=0.2).judge(timings, 0.002, {})
+
+
 def test_steps_that_are_too_short_are_not_looked_at(tmp_path: Path) -> None:
     quick = Quick()
     options = {"slow_plugins": {"cost": 1.0, "min_step_ms": 1000}}
