@@ -147,7 +147,8 @@ def describe_settings(cls: Callable[..., Any]) -> list[Setting]:
     rows, told = [], _told_in_docstring(cls)
     for name, info in _names_of(settings_model(cls)).items():
         required = info.is_required()
-        default = "" if required else repr(info.default)
+        # a function's repr holds its address, which tells nobody anything
+        default = "" if required else getattr(info.default, "__name__", repr(info.default))
         description = info.description or told.get(name, "")
         rows.append(Setting(name, _type_text(info.annotation), default, required, description))
     return rows
