@@ -280,11 +280,11 @@ def test_show_tells_all_about_a_plugin(tmp_path: Path, run: Run) -> None:
           on_fit_start, on_train_end, optimizer_step
 
         Its settings
-        NAME      TYPE                  DEFAULT                  DESCRIPTION
-        monitor   str                   required                 The metric that it ignores.
+        NAME      TYPE                  DEFAULT               DESCRIPTION
+        monitor   str                   required              The metric that it ignores.
         save_dir  str                   given by the trainer
         own       Own | None            None
-        choose    Callable[[int], int]  <built-in function abs>
+        choose    Callable[[int], int]  abs
         patience  int                   3
         pause     timedelta | None      None
         """)
