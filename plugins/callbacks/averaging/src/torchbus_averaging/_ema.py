@@ -13,6 +13,19 @@ from ._weight_averaging import Device, UseBuffers, WeightAveraging
 __all__ = ["EMAWeightAveraging"]
 
 
+class _Exponential:
+    """torch's update of the average, in the form for lists of tensors: a few kernels in all, not a few per parameter.
+
+    An object, since torch's own function cannot be pickled.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, average: Any, current: Any, num_averaged: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(average, current, num_averaged)  # type: ignore[no-untyped-call]
+
+
 @validated
 class EMAWeightAveraging(WeightAveraging):
     """Keep an exponential moving average of the weights: ``average = decay * average + (1 - decay) * weights``.
@@ -41,8 +54,7 @@ class EMAWeightAveraging(WeightAveraging):
         ] = None,
         **kwargs: Any,
     ) -> None:
-        # the form for lists of tensors: a few kernels per update, not a few per parameter
-        averaging = {} if "avg_fn" in kwargs else {"multi_avg_fn": get_ema_multi_avg_fn(decay)}  # type: ignore[no-untyped-call]
+        averaging = {} if "avg_fn" in kwargs else {"multi_avg_fn": _Exponential(decay)}
         super().__init__(device=device, use_buffers=use_buffers, **{**averaging, **kwargs})
         self.decay = decay
         self.update_every_n_steps = update_every_n_steps

@@ -274,6 +274,8 @@ class StochasticWeightAveraging(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The average, how many epochs are in it, how far the rate is annealed, and the gradients for the last step."""
+        if self._resumed is not None:  # loaded, and not taken up yet
+            return self._resumed
         scheduler = average = None
         gradients = {}
         if self.last_step and self._changed and self._module is not None and self._latest_update_epoch == self.swa_end:
