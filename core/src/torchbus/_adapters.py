@@ -20,7 +20,16 @@ from torchbus_hookspecs.specs import HOOKS
 from ._dispatch import Scope
 from ._errors import PluginValidationError, did_you_mean
 
-__all__ = ["Implementations", "Shape", "Target", "adapt", "hook_arguments", "overridden_methods"]
+__all__ = [
+    "Implementations",
+    "Shape",
+    "Target",
+    "adapt",
+    "hook_arguments",
+    "hookimpl_options",
+    "overridden_methods",
+    "target_of",
+]
 
 OPTIONS = f"{PROJECT}_impl"
 TARGET = "torchbus_target"
@@ -62,12 +71,37 @@ class Implementations(SimpleNamespace):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the bus really calls for an adapted method."""
+    """What the bus calls for an implementation, and with which of the hook's arguments."""
 
     function: Callable[..., Any]
     positional: tuple[str, ...]
     keywords: tuple[str, ...]
     final: bool
+
+
+def hookimpl_options(member: object) -> dict[str, Any] | None:
+    """The options that ``hookimpl`` wrote on a function or method; ``None``: it marked none."""
+    options = getattr(getattr(member, "__func__", member), OPTIONS, None)
+    return options if isinstance(options, dict) else None  # a mock has every attribute
+
+
+def target_of(hook: str, function: Callable[..., Any]) -> Target:
+    """How to call what pluggy lists: an adapted method, or a hookimpl, which gets those arguments that it names."""
+    target: Target | None = getattr(function, TARGET, None)
+    return target or _target_by_names(hook, function)
+
+
+def _target_by_names(hook: str, function: Callable[..., Any]) -> Target:
+    # whoever names an argument of the hook gets it, also where there is a default
+    positional, keywords, has_gap = [], [], False
+    for one in inspect.signature(function).parameters.values():
+        if one.name not in hook_arguments(hook) or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            has_gap = True  # it keeps its default, so what follows goes by keyword
+        elif one.kind is not one.KEYWORD_ONLY and not has_gap:
+            positional.append(one.name)
+        elif one.kind is not one.POSITIONAL_ONLY:
+            keywords.append(one.name)
+    return Target(function, tuple(positional), tuple(keywords), final=False)
 
 
 def overridden_methods(plugin: object, base: type, names: Iterable[str]) -> dict[str, Callable[..., Any]]:
@@ -108,15 +142,15 @@ def _decorated_methods(plugin: object, shape: Shape) -> list[tuple[str, Callable
     found: dict[str, Callable[..., Any]] = {}
     for owner in type(plugin).__mro__:
         for attribute, marked in vars(owner).items():
-            options = getattr(marked, OPTIONS, None)
-            if isinstance(options, dict) and (options.get("specname") or attribute) not in shape.hooks:
+            options = hookimpl_options(marked)
+            if options is not None and (options.get("specname") or attribute) not in shape.hooks:
                 found.setdefault(attribute, _marked(getattr(plugin, attribute), options))
     return list(found.items())
 
 
 def _marked(method: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
     """The method with its own options, or with those of the method that it overrides."""
-    if isinstance(getattr(method, OPTIONS, None), dict):
+    if hookimpl_options(method) is not None:
         return method
 
     @functools.wraps(method)
@@ -130,8 +164,8 @@ def _marked(method: Callable[..., Any], options: dict[str, Any]) -> Callable[...
 def _inherited_options(plugin: object, hook: str) -> dict[str, Any]:
     """The ``hookimpl`` options of the nearest class that gives any: an override keeps its parent's place in the order."""
     for owner in type(plugin).__mro__:
-        options = getattr(vars(owner).get(hook), OPTIONS, None)
-        if isinstance(options, dict):  # a mock has every attribute
+        options = hookimpl_options(vars(owner).get(hook))
+        if options is not None:
             return dict(options)
     return {}
 
@@ -232,9 +266,8 @@ def _refuse_near_misses(plugin: object, shape: Shape, name: str) -> None:
         for attribute, value in vars(owner).items():
             if attribute.startswith("_") or attribute in HOOKS or hasattr(shape.base, attribute):
                 continue
-            options = getattr(value, OPTIONS, None)
             hint = did_you_mean(attribute, shape.hooks, cutoff=0.88)
-            if inspect.isfunction(value) and options is None and hint:
+            if inspect.isfunction(value) and hookimpl_options(value) is None and hint:
                 raise PluginValidationError(
                     f"{name}: {owner.__qualname__}.{attribute} would never be called, since there is no such hook.{hint}"
                     " To fix: correct the name, or begin it with an underscore if it is a method of your own.",

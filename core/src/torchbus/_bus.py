@@ -6,8 +6,6 @@ compiles what pluggy knows into flat functions (``_dispatch``) and hands those o
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType, ModuleType
@@ -20,53 +18,22 @@ from torchbus_hookspecs.markers import PROJECT, kind_of
 from torchbus_hookspecs.profiler import Watch
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import OPTIONS, TARGET, Shape, Target, adapt, hook_arguments
+from ._adapters import Shape, adapt, hook_arguments, hookimpl_options, target_of
 from ._dispatch import Chain, Implementation, Scope, empty_function, install
 from ._errors import PluginConflictError
+from ._faults import Faults
 from ._ordering import order_names
+from ._record import Plugin
 from ._subscriptions import Subscription
 from ._verification import order_option, policy_of, verified_hookimpls
 
-__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Plugin", "Subscription", "Watcher"]
+__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Subscription", "Watcher"]
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
 
-STRIKES = 3
-"""Failures after which a plugin of policy ``quarantine`` is unregistered."""
-
 CALLBACK_SHAPE = Shape(Callback, tuple(name for name in HOOKS if hasattr(Callback, name)), misspelt=True)
 LOGGER_SHAPE = Shape(Logger, tuple(name for name in HOOKS if hasattr(Logger, name)))
-
-
-@dataclass(slots=True, eq=False)
-class Plugin:
-    """A registered plugin.
-
-    Attributes:
-        name: its instance name.
-        object: the callback, logger, module of hookimpls, …
-        policy: what happens when it raises.
-        origin: its distribution and version, as text; empty when it came as an object of the script's own.
-        is_user_code: the LightningModule or the datamodule of the run: its failures are simply the script's.
-        is_named: whether the user chose the instance name, so that its state is kept under it.
-        strikes: how often it failed under policy ``quarantine``.
-        last_failure: hook and error of its last failure.
-    """
-
-    name: str
-    object: object
-    policy: FailurePolicy = "raise"
-    origin: str = ""
-    is_user_code: bool = False
-    is_named: bool = False
-    strikes: int = 0
-    last_failure: tuple[str, BaseException] | None = None
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"`{self.name}` ({self.origin})" if self.origin else f"`{self.name}`"
 
 
 Watcher = Callable[[Plugin, str], Watch | None]
@@ -91,7 +58,6 @@ class Bus:
 
     Attributes:
         scope: which hook is running.
-        quarantined: plugins that were unregistered for failing too often, in that order.
         changes: how often plugins or subscriptions have changed: whoever decides something by them compares this.
     """
 
@@ -100,15 +66,14 @@ class Bus:
         self.manager.add_hookspecs(specs)
         self.rank = rank
         self.scope = Scope()
-        self.quarantined: list[Plugin] = []
         self.changes = 0
+        self._faults = Faults(self._switch_off, self._tell_of_failure)
         self._plugins: dict[str, Plugin] = {}
         self._order: list[str] = []
         self._order_of_last: list[str] = []  # of those with ``trylast``: pluggy calls the newest of them last
         self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
         self._subscriptions: list[Subscription[Any]] = []
         self._watcher: Watcher | None = None
-        self._telling_of_failure = False
 
     # ---- the register ------------------------------------------------------------------------------------------------
 
@@ -361,7 +326,8 @@ class Bus:
         )
 
     def _implementations(self, hook: str, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
-        groups = {one.plugin_name: _group(hook, one) for one in listed}
+        implementations = {one.plugin_name: self._implementation(hook, one) for one in listed}
+        groups = {one.plugin_name: _group(hook, one, implementations[one.plugin_name].final) for one in listed}
         order = self._order, self._order_of_last
         place = {name: (group, order[group == _LAST].index(name)) for name, group in groups.items()}
         by_place = sorted(listed, key=lambda one: place[one.plugin_name])
@@ -371,15 +337,12 @@ class Bus:
             later[one.plugin_name].update(record.before, options.get("before", ()))
             for earlier in (*record.after, *options.get("after", ())):
                 later.setdefault(earlier, set()).add(one.plugin_name)
-        implementations = {one.plugin_name: self._implementation(hook, one) for one in by_place}
-        return [implementations[name] for name in order_names(list(implementations), later)]
+        return [implementations[name] for name in order_names([one.plugin_name for one in by_place], later)]
 
     def _implementation(self, hook: str, one: pluggy.HookImpl) -> Implementation:
-        target: Target | None = getattr(one.function, TARGET, None)
-        if target is None:
-            target = _target(hook, one.function)
+        target = target_of(hook, one.function)
         wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
-        blame = self._blamer(self._plugins[one.plugin_name], hook)
+        blame = self._faults.blamer(self._plugins[one.plugin_name], hook)
         return Implementation(
             one.plugin_name, target.function, target.positional, target.keywords, blame, wrapper, target.final
         )
@@ -399,54 +362,22 @@ class Bus:
 
     # ---- faults ------------------------------------------------------------------------------------------------------
 
-    def _blamer(self, plugin: Plugin, hook: str) -> Callable[[BaseException], bool]:
-        def blame(error: BaseException) -> bool:
-            if plugin.is_user_code or not isinstance(error, Exception) or hasattr(error, "torchbus_plugin"):
-                return False
-            error.torchbus_plugin = plugin.name  # type: ignore[attr-defined]  # the innermost plugin is to blame, once
-            note = f"Raised by plugin {plugin}, in its `{hook}`."
-            if note not in getattr(error, "__notes__", ()):
-                error.add_note(note)
-            plugin.last_failure = hook, error
-            if plugin.policy == "raise":
-                self._tell_of_failure(plugin, hook, error, quarantined=False)
-                return False
-            self._tell_of_failure(plugin, hook, error, quarantined=self._strike(plugin, hook, error))
-            del error.torchbus_plugin  # type: ignore[attr-defined]  # it ends here, and may be raised again
-            return True
+    @property
+    def quarantined(self) -> list[Plugin]:
+        """Plugins that were unregistered for failing too often, in that order."""
+        return self._faults.quarantined
 
-        return blame
-
-    def _strike(self, plugin: Plugin, hook: str, error: Exception) -> bool:
-        plugin.strikes += 1
-        message = f"Plugin {plugin} failed in `{hook}`: {type(error).__name__}: {error}."
-        if plugin.strikes < STRIKES:
-            warnings.warn(
-                f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4
-            )
-            return False
-        if self._plugins.get(plugin.name) is plugin:
+    def _switch_off(self, plugin: Plugin) -> bool:
+        is_there = self._plugins.get(plugin.name) is plugin
+        if is_there:
             self.unregister(plugin.name)
-            self.quarantined.append(plugin)
-            warnings.warn(
-                f"{message} It is switched off now; the run goes on without it.", RuntimeWarning, stacklevel=4
-            )
-        return True
+        return is_there
 
-    def _tell_of_failure(self, plugin: Plugin, hook: str, error: Exception, quarantined: bool) -> None:
-        if self._telling_of_failure:  # a plugin that fails while it is told of a failure
-            return
-        self._telling_of_failure = True
-        try:
-            publish = self._publisher(PluginFailed.hook_name)
-            if publish is not None:
-                publish(plugin.name, hook, error, quarantined)
-            self.emitter_without(plugin.name, PluginFailed)(plugin.name, hook, error, quarantined)
-        finally:
-            self._telling_of_failure = False
-
-
-# ---- registration checks ----------------------------------------------------------------------------------------------
+    def _tell_of_failure(self, plugin: str, hook: str, error: Exception, quarantined: bool) -> None:
+        publish = self._publisher(PluginFailed.hook_name)
+        if publish is not None:
+            publish(plugin, hook, error, quarantined)
+        self.emitter_without(plugin, PluginFailed)(plugin, hook, error, quarantined)
 
 
 def _event_class(event: Callable[..., Event]) -> type[Event]:
@@ -468,28 +399,13 @@ def _shape_of(plugin: object) -> Shape | None:
 
 
 def _options(one: pluggy.HookImpl) -> dict[str, Any]:
-    options: dict[str, Any] = getattr(one.function, OPTIONS, {})
-    return options
+    return hookimpl_options(one.function) or {}
 
 
 _LAST = 2
 
 
-def _group(hook: str, one: pluggy.HookImpl) -> int:
-    target: Target | None = getattr(one.function, TARGET, None)
-    if target is not None and target.final and kind_of(HOOKS[hook]) == "provider":
+def _group(hook: str, one: pluggy.HookImpl, final: bool) -> int:
+    if final and kind_of(HOOKS[hook]) == "provider":
         return -1  # the user's code wins over every plugin
     return 0 if one.tryfirst else _LAST if one.trylast else 1
-
-
-def _target(hook: str, function: Callable[..., Any]) -> Target:
-    """How to call a hookimpl: whoever names an argument of the hook gets it, also where there is a default."""
-    positional, keywords, has_gap = [], [], False
-    for one in inspect.signature(function).parameters.values():
-        if one.name not in hook_arguments(hook) or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-            has_gap = True  # it keeps its default, so what follows goes by keyword
-        elif one.kind is not one.KEYWORD_ONLY and not has_gap:
-            positional.append(one.name)
-        elif one.kind is not one.POSITIONAL_ONLY:
-            keywords.append(one.name)
-    return Target(function, tuple(positional), tuple(keywords), final=False)

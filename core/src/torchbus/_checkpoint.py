@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 from torchbus_hookspecs import Callback
 from torchbus_hookspecs.events import LoadCheckpoint, SaveCheckpoint
 
-from ._bus import Plugin
 from ._checkpoint_io import check_loadable, load_checkpoint, loadable_items
 from ._errors import CheckpointError, MisconfigurationException
 from ._loading import LEFT_OUT, load_weights
 from ._loops.progress import read_fit_progress, write_loops
+from ._record import Plugin
 
 if TYPE_CHECKING:
     from ._trainer import Trainer

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from torchbus_hookspecs import Callback, Logger, PassThroughProfiler, Profiler
 from torchbus_hookspecs.profiler import Action, Watch
 
-from ._bus import Plugin
 from ._discovery import STANDARD_PROFILERS
 from ._errors import MisconfigurationException, PluginNotFoundError
 from ._plugins import Enabler
+from ._record import Plugin
 
 if TYPE_CHECKING:
     from ._trainer import Trainer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ._bus import Plugin
+from ._record import Plugin
 
 __all__ = ["fault_report", "results_table"]
 

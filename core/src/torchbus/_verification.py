@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from torchbus_hookspecs import FailurePolicy
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import OPTIONS, Implementations, hook_arguments
+from ._adapters import Implementations, hook_arguments, hookimpl_options
 from ._errors import PluginValidationError, did_you_mean
 
 __all__ = ["order_option", "policy_of", "verified_hookimpls"]
@@ -43,8 +43,8 @@ def verified_hookimpls(plugin: object, name: str, must_hear: bool) -> Implementa
     implementations = Implementations(plugin=plugin)
     for attribute in dir(plugin):
         static = inspect.getattr_static(plugin, attribute, None)
-        options = getattr(getattr(static, "__func__", static), OPTIONS, None)
-        if not isinstance(options, dict):
+        options = hookimpl_options(static)
+        if options is None:
             continue
         hook = options.get("specname") or attribute
         if hook in found:

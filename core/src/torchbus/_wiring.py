@@ -11,7 +11,7 @@ from torchbus_hookspecs import Callback, Checkpoint, Logger, Profiler
 from torchbus_hookspecs.progress_bar import ProgressBar
 
 from . import _defaults
-from ._adapters import OPTIONS, Shape
+from ._adapters import Shape, hookimpl_options
 from ._bus import Bus
 from ._datamodule import DATAMODULE_SHAPE
 from ._discovery import DEFAULTS
@@ -256,6 +256,6 @@ def _strategy_plugins(trainer: Trainer) -> list[Any]:
     found = []
     for one in (getattr(trainer, "strategy", None), getattr(trainer, "accelerator", None)):
         members = inspect.getmembers_static(type(one)) if one is not None else []
-        if any(isinstance(getattr(member, OPTIONS, None), dict) for _, member in members):
+        if any(hookimpl_options(member) is not None for _, member in members):
             found.append(one)
     return found

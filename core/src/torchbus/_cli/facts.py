@@ -15,7 +15,7 @@ from torchbus_hookspecs import Callback, Logger
 from torchbus_hookspecs.settings import Setting, describe_settings, settings_model
 from torchbus_hookspecs.specs import HOOKS
 
-from .._adapters import OPTIONS, overridden_methods
+from .._adapters import hookimpl_options, overridden_methods
 from .._bus import CALLBACK_SHAPE, LOGGER_SHAPE
 from .._discovery import Offer, load_offer
 from .._plugins import KIND_CLASSES, load_kind
@@ -81,6 +81,6 @@ def _hooks(plugin: Any) -> list[str]:
 def _marked(plugin: Any) -> Iterator[str]:
     for attribute in dir(plugin):
         static = inspect.getattr_static(plugin, attribute, None)
-        options = getattr(getattr(static, "__func__", static), OPTIONS, None)
-        if isinstance(options, dict):
+        options = hookimpl_options(static)
+        if options is not None:
             yield options.get("specname") or attribute
