@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import threading
 import warnings
@@ -14,34 +13,30 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torchbus_hookspecs import EndRun, events
 
-from ._adapters import overridden_methods
 from ._checkpoint import PREEMPTED, find_checkpoint, restore_before_setup, restore_training
-from ._compile import unwrapped
-from ._datamodule import LightningDataModule
-from ._errors import MisconfigurationException
 from ._hparams import merged_hparams
 from ._loops.optimization import Optimization
 from ._loops.schedulers import look_at_monitors
-from ._module import LightningModule
 from ._optimizers import NoOptimizer, read_optimizers
 from ._profiling import begin_profile, end_profile
+from ._requirements import check_entry, check_model, refuse_optimizer_index, split_data
 from ._rng import isolate_rng
 from ._state import RunningStage, TrainerFn, TrainerStatus
 
 if TYPE_CHECKING:
+    from ._datamodule import LightningDataModule
+    from ._module import LightningModule
     from ._trainer import Trainer
 
 __all__ = [
     "attach",
     "begin",
-    "check_entry",
-    "check_model",
+    "enter",
     "fit_body",
     "guarded",
     "preempt",
     "resolve_limits",
     "run",
-    "split_data",
 ]
 
 T = TypeVar("T")
@@ -54,6 +49,46 @@ STAGES = {
     TrainerFn.TESTING: RunningStage.TESTING,
     TrainerFn.PREDICTING: RunningStage.PREDICTING,
 }
+
+
+def enter(
+    trainer: Trainer,
+    fn: TrainerFn,
+    model: LightningModule | None,
+    loaders: Any,
+    datamodule: LightningDataModule | None,
+    ckpt_path: str | Path | None,
+    weights_only: bool | None,
+    prepare: Callable[[Any], None],
+    body: Callable[[], T],
+) -> T:
+    """Any entry point but ``fit``, whole.
+
+    Args:
+        trainer, fn: whose entry point, and which.
+        model, loaders, datamodule, ckpt_path, weights_only: what the user passed to it.
+        prepare: makes the loop ready; called with the loaders that were given, if any.
+        body: the loop.
+    """
+    chosen = check_model(model if model is not None else trainer._lightning_module, fn.value)
+    wanted = ckpt_path
+    if model is None and ckpt_path is None:
+        wanted = "best"
+        warnings.warn(
+            f"{fn.value}() was called without a model: the best checkpoint of the last fit is used. To choose otherwise,"
+            " pass the model, or ckpt_path.",
+            UserWarning,
+            stacklevel=3 if fn == TrainerFn.PREDICTING else 4,
+        )
+    begin(trainer, fn, chosen)
+
+    def entry() -> T:
+        given, data = split_data(fn.value, loaders, datamodule)
+        prepare(given)
+        attach(trainer, data if data is not None or model is not None else trainer.datamodule)
+        return run(trainer, body, wanted, weights_only)
+
+    return guarded(trainer, entry)
 
 
 def begin(trainer: Trainer, fn: TrainerFn, module: LightningModule) -> None:
@@ -70,7 +105,7 @@ def attach(trainer: Trainer, datamodule: LightningDataModule | None) -> None:
     """Make module and datamodule part of the bus, and see that they have what the entry point needs."""
     module = trainer.lightning_module
     if trainer.state.fn == TrainerFn.FITTING:
-        _refuse_optimizer_index(module)
+        refuse_optimizer_index(module)
     trainer.datamodule = datamodule
     module.trainer = trainer
     if datamodule is not None:
@@ -288,127 +323,3 @@ def _sigterm_noticed(trainer: Trainer) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# ---- checks -----------------------------------------------------------------------------------------------------------
-
-
-def check_entry(trainer: Trainer) -> None:
-    """Refuse a module that lacks what the entry point needs.
-
-    Raises:
-        MisconfigurationException: so it is; the message says what to define.
-    """
-    module, fn = trainer.lightning_module, trainer.state.fn
-    _refuse_removed_hooks(module)
-    if fn == TrainerFn.FITTING:
-        _require(trainer, "training_step")
-        _require(trainer, "configure_optimizers")
-        _check_validation(trainer)
-        if trainer.accumulate_grad_batches == 0:
-            raise ZeroDivisionError("Trainer(accumulate_grad_batches=0): a step of no batches. To fix: use at least 1.")
-        if not module.automatic_optimization:
-            _check_manual(trainer)
-    elif fn == TrainerFn.VALIDATING:
-        _require(trainer, "validation_step")
-    elif fn == TrainerFn.TESTING:
-        _require(trainer, "test_step")
-    elif not _overrides(module, "predict_step") and not _overrides(module, "forward"):
-        raise MisconfigurationException(
-            f"{type(module).__name__} has neither `predict_step` nor `forward`, and predict() needs one of them."
-        )
-
-
-def _overrides(module: Any, name: str) -> bool:
-    return bool(overridden_methods(module, LightningModule, [name]))
-
-
-def _require(trainer: Trainer, name: str) -> None:
-    module, fn = trainer.lightning_module, trainer.state.fn
-    provided = [plugin for plugin, _ in trainer.bus.implementations(name) if plugin != "torchbus"]
-    if not _overrides(module, name) and not provided:
-        arguments = ", ".join(("self", *_HINTED.get(name, ())))
-        raise MisconfigurationException(
-            f"{type(module).__name__} has no `{name}`, which {fn.value if fn else 'this'}() needs."
-            f" To fix: define `def {name}({arguments})` in the module."
-        )
-
-
-_HINTED = dict.fromkeys(("training_step", "validation_step", "test_step"), ("batch", "batch_idx"))
-
-
-def _refuse_removed_hooks(module: LightningModule) -> None:
-    """Hooks of Lightning 1, which nobody calls: what is computed there would be missing without a word."""
-    for name in ("training_epoch_end", "validation_epoch_end", "test_epoch_end"):
-        if callable(getattr(module, name, None)):
-            instead = f"on_{name.replace('training', 'train')}"
-            raise NotImplementedError(
-                f"{type(module).__name__}.{name} is a hook of Lightning 1 that was removed in version 2, and would never be"
-                f" called. To fix: define `{instead}(self)`, and keep the outputs of the steps in an attribute."
-            )
-
-
-def _check_validation(trainer: Trainer) -> None:
-    has_step = _overrides(trainer.lightning_module, "validation_step")
-    has_loader = trainer.has_validation_loader
-    if has_loader and not has_step:
-        warnings.warn("There is a validation loader and no `validation_step`: validation is skipped.", stacklevel=3)
-    if has_step and not has_loader:
-        warnings.warn("There is a `validation_step` and no validation loader: validation is skipped.", stacklevel=3)
-
-
-def _refuse_optimizer_index(module: LightningModule) -> None:
-    if "optimizer_idx" in inspect.signature(module.training_step).parameters:
-        raise RuntimeError(
-            f"{type(module).__name__}.training_step takes `optimizer_idx`, and training with multiple optimizers is only"
-            " supported with manual optimization. To fix: Remove the `optimizer_idx` argument from `training_step`, set"
-            " self.automatic_optimization = False, and step self.optimizers() there."
-        )
-
-
-def _check_manual(trainer: Trainer) -> None:
-    for name, value, instead in (
-        ("gradient_clip_val", trainer.gradient_clip_val, "self.clip_gradients(optimizer, ...)"),
-        ("accumulate_grad_batches", trainer.accumulate_grad_batches != 1, "step the optimizer every n-th batch"),
-    ):
-        if value:
-            raise MisconfigurationException(
-                f"Trainer({name}=...) is not supported for manual optimization, and {type(trainer.lightning_module).__name__}"
-                f" optimizes by itself. To fix: leave it out, and do it in training_step: {instead}."
-            )
-
-
-def check_model(model: Any, method: str) -> LightningModule:
-    """The module to run: as given, or out of what ``torch.compile`` made of it.
-
-    Raises:
-        TypeError: it is no module.
-    """
-    module = unwrapped(model)
-    if not isinstance(module, LightningModule):
-        found = "nothing" if model is None else f"{type(model).__module__}.{type(model).__qualname__}"
-        raise TypeError(
-            f"Trainer.{method}(): what it runs must be a `LightningModule`, and it was given {found}. To fix: pass one, or"
-            " derive the class from torchbus.LightningModule."
-        )
-    return module
-
-
-def split_data(method: str, loaders: Any, datamodule: Any, *more: Any) -> tuple[Any, LightningDataModule | None]:
-    """Tell loaders and a datamodule apart.
-
-    Raises:
-        MisconfigurationException: both were given.
-        TypeError: what was given as a datamodule is none.
-    """
-    if isinstance(loaders, LightningDataModule):
-        loaders, datamodule = None, loaders
-    if datamodule is not None and (loaders is not None or any(one is not None for one in more)):
-        raise MisconfigurationException(
-            f"Trainer.{method}() was given both loaders and a datamodule. To fix: pass one of them."
-        )
-    if datamodule is not None and not isinstance(datamodule, LightningDataModule):
-        raise TypeError(
-            f"Trainer.{method}(datamodule={datamodule!r}): it must be derived from torchbus.LightningDataModule."
-        )
-    return loaders, datamodule

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
@@ -42,6 +41,7 @@ from ._plugins import Enabler
 from ._precision import choose_precision, skipped_init
 from ._profiling import choose_profiler, timed
 from ._report import fault_report, results_table
+from ._requirements import check_model, split_data
 from ._rng import set_determinism
 from ._silent_logger import SilentLogger
 from ._state import TrainerFn, TrainerState
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 E = TypeVar("E", bound=Event)
-T = TypeVar("T")
 
 
 @validated
@@ -247,10 +246,10 @@ class Trainer(TrainerSurface):
             ckpt_path: a checkpoint to go on from: a path, ``"best"``, ``"last"``, or ``"hpc"`` (of a run that was asked to go).
             weights_only: whether only plain values may be unpickled from it; default: yes.
         """
-        _run.begin(self, TrainerFn.FITTING, _run.check_model(model, "fit"))
+        _run.begin(self, TrainerFn.FITTING, check_model(model, "fit"))
 
         def entry() -> None:
-            loaders, data = _run.split_data("fit", train_dataloaders, datamodule, val_dataloaders)
+            loaders, data = split_data("fit", train_dataloaders, datamodule, val_dataloaders)
             self.fit_loop.begin_entry(loaders, val_dataloaders)
             _run.resolve_limits(self)
             _run.attach(self, data)
@@ -320,8 +319,8 @@ class Trainer(TrainerSurface):
             loop.given, loop.return_predictions = given, return_predictions is not False
             loop.inference_mode = self.inference_mode
 
-        return self._enter(
-            TrainerFn.PREDICTING, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run
+        return _run.enter(
+            self, TrainerFn.PREDICTING, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run
         )
 
     def _evaluate(
@@ -339,38 +338,7 @@ class Trainer(TrainerSurface):
             loop.given, loop.verbose, loop.inference_mode = given, verbose, self.inference_mode
             loop.begin_entry()
 
-        return self._enter(fn, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run)
-
-    def _enter(
-        self,
-        fn: TrainerFn,
-        model: LightningModule | None,
-        dataloaders: Any,
-        datamodule: LightningDataModule | None,
-        ckpt_path: str | Path | None,
-        weights_only: bool | None,
-        prepare: Callable[[Any], None],
-        body: Callable[[], T],
-    ) -> T:
-        chosen = _run.check_model(model if model is not None else self._lightning_module, fn.value)
-        wanted = ckpt_path
-        if model is None and ckpt_path is None:
-            wanted = "best"
-            warnings.warn(
-                f"{fn.value}() was called without a model: the best checkpoint of the last fit is used. To choose otherwise,"
-                " pass the model, or ckpt_path.",
-                UserWarning,
-                stacklevel=3 if fn == TrainerFn.PREDICTING else 4,
-            )
-        _run.begin(self, fn, chosen)
-
-        def entry() -> T:
-            given, data = _run.split_data(fn.value, dataloaders, datamodule)
-            prepare(given)
-            _run.attach(self, data if data is not None or model is not None else self.datamodule)
-            return _run.run(self, body, wanted, weights_only)
-
-        return _run.guarded(self, entry)
+        return _run.enter(self, fn, model, dataloaders, datamodule, ckpt_path, weights_only, prepare, loop.run)
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------------
 
