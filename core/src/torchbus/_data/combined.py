@@ -131,6 +131,11 @@ class CombinedLoader(Iterable[Any]):
         """An iterator of its own, for one pass."""
         return self._sequence() if self._mode == "sequential" else self._side_by_side()
 
+    def as_one(self) -> Any:
+        """An iterable of batches alone, without their numbers: the loader itself where it is the only one."""
+        is_single = len(self._flattened) == 1 and self._iterables is self._flattened[0]
+        return self._flattened[0] if is_single else _Batches(self)
+
     def __iter__(self) -> Iterator[tuple[Any, int, int]]:
         self._iterator = self.batches()
         return self
@@ -209,6 +214,26 @@ class CombinedLoader(Iterable[Any]):
                 skip_one(self._flattened[number], iterators[number])
         self._restarts = dict(restarts)
         return self._rows(iterators, row)
+
+
+class _Batches:
+    """A combined loader as one that yields just its batches."""
+
+    def __init__(self, combined: CombinedLoader) -> None:
+        self.combined = combined
+
+    def __len__(self) -> int:
+        return len(self.combined)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (batch for batch, _, _ in self.combined.batches())
+
+    @property
+    def restarts(self) -> Restarts:
+        return self.combined.restarts
+
+    def batches_from(self, row: int, restarts: Restarts) -> Iterator[Any]:
+        return (batch for batch, _, _ in self.combined.batches_from(row, restarts))
 
 
 def _is_loader(node: Any) -> bool:

@@ -17,7 +17,7 @@ from .transfer import map_tensors
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["Stage", "combine", "request_loader", "warn_of_shuffling", "without_shuffling"]
+__all__ = ["Stage", "combine", "request_loader", "set_epoch", "warn_of_shuffling", "without_shuffling"]
 
 _EVENTS = {"train": TrainDataloader, "val": ValDataloader, "test": TestDataloader, "predict": PredictDataloader}
 Stage = str
@@ -59,6 +59,14 @@ def request_loader(trainer: Trainer, stage: Stage, given: Any) -> Any:
 def combine(loader: Any, mode: str) -> CombinedLoader:
     """One loader over all, in ``mode`` unless they are combined already."""
     return loader if isinstance(loader, CombinedLoader) else CombinedLoader(loader, mode)  # type: ignore[arg-type]
+
+
+def set_epoch(loader: Any, epoch: int) -> None:
+    """Tell samplers which epoch it is: those that shuffle differently in each want to know."""
+    for one in combine(loader, "sequential").flattened:
+        for sampler in (getattr(one, "sampler", None), getattr(getattr(one, "batch_sampler", None), "sampler", None)):
+            if callable(getattr(sampler, "set_epoch", None)):
+                sampler.set_epoch(epoch)  # type: ignore[union-attr]  # just looked
 
 
 def without_shuffling(loader: Any, stage: Stage) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from torchbus_hookspecs.events import (
@@ -17,9 +15,8 @@ from torchbus_hookspecs.events import (
     ValidationModelZeroGrad,
 )
 
-from .._data.combined import CombinedLoader
 from .._data.length import limited_length
-from .._data.source import combine, request_loader, without_shuffling
+from .._data.source import combine, request_loader, set_epoch, without_shuffling
 from .._profiling import timed
 from .._results import Results
 from .._rng import capture_rng, restore_rng
@@ -27,9 +24,9 @@ from .._state import RunningStage
 from .alarms import Alarms
 from .evaluation import EvaluationLoop
 from .feed import Fetcher, make_transfer
-from .interval import ValidationClock, batches_between_validations
+from .interval import ValidationInterval
 from .limits import OfTrainer
-from .logging import LoggerOutput
+from .logging import LoggerOutput, warn_of_rare_logging
 from .optimization import Optimization
 from .paths import FitLoopPaths
 from .progress import FitProgress
@@ -51,6 +48,7 @@ class FitLoop(FitLoopPaths):
         max_batches: batches of an epoch; may be infinite.
         loader: what is trained on, as given.
         alarms: what to call at a later batch; those of earlier runs are forgotten.
+        interval: when to validate inside an epoch.
     """
 
     optimization: Optimization
@@ -65,8 +63,7 @@ class FitLoop(FitLoopPaths):
         self.given: Any = None
         self.loader: Any = None
         self.max_batches: int | float = INFINITY
-        self.val_check_batch: int | float = INFINITY
-        self.val_clock: ValidationClock | None = None
+        self.interval = ValidationInterval(self)
         self.fetcher: Fetcher | None = None
         self._is_reading = False
         self._is_loaded = False
@@ -91,7 +88,7 @@ class FitLoop(FitLoopPaths):
         self._start_fetching(self.fetcher)
         if self.validates_in_this_epoch() and self.validation.loader is None:
             self.validation.setup_data()
-        self._start_clock()
+        self.interval.begin(self._resume.get("since_validation_s", 0.0))
         self.train_start(trainer, trainer.lightning_module)
         self._restore_rng()
         while not self.done or self._is_resuming:
@@ -107,7 +104,7 @@ class FitLoop(FitLoopPaths):
             progress.begin_epoch()
             progress.phase = "epoch_start"
             fetcher = self._reloaded(fetcher)
-            _set_epoch(self.loader, progress.epoch)
+            set_epoch(self.loader, progress.epoch)
             self.train_epoch_start(trainer, module)
             if not self._is_reading:
                 self._is_reading = True
@@ -161,7 +158,7 @@ class FitLoop(FitLoopPaths):
     def finish_batch(self, is_accumulating: bool, validate: bool) -> None:
         """What follows a batch: validation when it is time, schedulers that follow a metric, the loggers' step."""
         trainer, progress = self.trainer, self.progress
-        if validate and self.is_validated_epoch and self._is_time_to_validate():
+        if validate and self.is_validated_epoch and self.interval.is_due():
             self._validate(is_accumulating)
         progress.phase = "after_validation"
         if not is_accumulating:
@@ -254,21 +251,9 @@ class FitLoop(FitLoopPaths):
                 "Training cannot go through loaders one after the other (CombinedLoader mode 'sequential')."
                 " To fix: use 'min_size', 'max_size' or 'max_size_cycle', or concatenate the datasets."
             )
-        single = (
-            combined.flattened[0]
-            if len(combined.flattened) == 1 and combined.iterables is combined.flattened[0]
-            else None
-        )
-        self.fetcher = Fetcher(single if single is not None else _Batches(combined), self.max_batches)
-        self.val_check_batch = batches_between_validations(trainer, self.max_batches)
-        _warn_of_rare_logging(trainer, self.max_batches)
-
-    def _start_clock(self) -> None:
-        """Where validation goes by the time: count from now, or on from where an interrupted run was."""
-        interval = self.trainer.val_check_interval
-        self.val_clock = ValidationClock(interval) if isinstance(interval, timedelta) else None
-        if self.val_clock is not None:
-            self.val_clock.restart(self._resume.get("since_validation_s", 0.0))
+        self.fetcher = Fetcher(combined.as_one(), self.max_batches)
+        self.interval.settle()
+        warn_of_rare_logging(trainer, self.max_batches)
 
     def _is_reload_due(self) -> bool:
         every = self.trainer.reload_dataloaders_every_n_epochs
@@ -308,8 +293,9 @@ class FitLoop(FitLoopPaths):
         state: dict[str, Any] = {"rng": rng, "metrics": self.trainer.metrics.state_dict(self.results, module)}
         if self.fetcher is not None and self._is_reading:
             state["loader"] = self.fetcher.position()
-        if self.val_clock is not None:
-            state["since_validation_s"] = self.val_clock.elapsed_s()
+        elapsed_s = self.interval.elapsed_s()
+        if elapsed_s is not None:
+            state["since_validation_s"] = elapsed_s
         if self._has_gradients():
             gradients = ((name, one.grad) for name, one in module.named_parameters())
             state["gradients"] = {name: one for name, one in gradients if one is not None}
@@ -340,7 +326,7 @@ class FitLoop(FitLoopPaths):
         resume, progress = self._resume, self.progress
         if self._is_resuming or "loader" in resume:
             self._is_reading = True
-            _set_epoch(self.loader, progress.epoch)
+            set_epoch(self.loader, progress.epoch)
             fetcher.resume(resume.get("loader", {}), progress.batches_done)
         elif "rng" not in resume:
             self._is_reading = True
@@ -409,22 +395,6 @@ class FitLoop(FitLoopPaths):
         every = self.trainer.check_val_every_n_epoch
         return self.trainer.enable_validation and (every is None or (self.progress.epoch + 1) % every == 0)
 
-    def _is_time_to_validate(self) -> bool:
-        trainer, progress = self.trainer, self.progress
-        if trainer.should_stop and self.can_stop_early:
-            return True
-        if self.val_check_batch == INFINITY:
-            return self._is_validation_due()
-        counted = progress.total_batches if trainer.check_val_every_n_epoch is None else progress.batches_ready
-        return counted % self.val_check_batch == 0
-
-    def _is_validation_due(self) -> bool:
-        """The same where no count of batches decides: the clock does, or the end of what may have no length."""
-        if self.val_clock is not None:
-            return self.val_clock.is_due()
-        limit = self.trainer.limit_train_batches
-        return self.progress.is_last_batch or (isinstance(limit, int) and self.progress.batches_ready % limit == 0)
-
     # ---- parts of a batch ------------------------------------------------------------------------------------------------
 
     def _step_schedulers(self, is_accumulating: bool, is_last: bool) -> None:
@@ -442,49 +412,10 @@ class FitLoop(FitLoopPaths):
         self.metrics.collect()
         self._rng_before_validation = capture_rng()
         self.validation.run()
-        if self.val_clock is not None:
-            self.val_clock.restart()
+        self.interval.begin()
         self._rng_before_validation = None
         trainer.state.stage = RunningStage.TRAINING
         self.metrics.results = self.results
 
 
 _NOTHING = object()
-
-
-class _Batches:
-    """A combined loader as one that yields just its batches."""
-
-    def __init__(self, combined: CombinedLoader) -> None:
-        self.combined = combined
-
-    def __len__(self) -> int:
-        return len(self.combined)
-
-    def __iter__(self) -> Any:
-        return (batch for batch, _, _ in self.combined.batches())
-
-    @property
-    def restarts(self) -> Any:
-        return self.combined.restarts
-
-    def batches_from(self, row: int, restarts: Any) -> Any:
-        return (batch for batch, _, _ in self.combined.batches_from(row, restarts))
-
-
-def _set_epoch(loader: Any, epoch: int) -> None:
-    """Tell samplers which epoch it is: those that shuffle differently in each want to know."""
-    for one in combine(loader, "sequential").flattened:
-        for sampler in (getattr(one, "sampler", None), getattr(getattr(one, "batch_sampler", None), "sampler", None)):
-            if callable(getattr(sampler, "set_epoch", None)):
-                sampler.set_epoch(epoch)  # type: ignore[union-attr]  # just looked
-
-
-def _warn_of_rare_logging(trainer: Trainer, max_batches: int | float) -> None:
-    if trainer.loggers and 0 < max_batches < trainer.log_every_n_steps and not trainer.fast_dev_run:
-        warnings.warn(
-            f"An epoch has {max_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): step"
-            " values reach the loggers only every few epochs. To see more, set a lower log_every_n_steps.",
-            UserWarning,
-            stacklevel=2,
-        )

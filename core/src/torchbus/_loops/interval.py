@@ -10,50 +10,76 @@ from .._errors import MisconfigurationException
 
 if TYPE_CHECKING:
     from .._trainer import Trainer
+    from .fit import FitLoop
 
-__all__ = ["ValidationClock", "batches_between_validations"]
+__all__ = ["ValidationInterval"]
 
 INFINITY = float("inf")
 
 
-class ValidationClock:
-    """Tells when the time between two validations is over.
+class ValidationInterval:
+    """When to validate inside the epochs of a fit: after so many batches, at their ends, or by the clock.
 
     Args:
-        interval: the time from the end of one validation, or from the start of training, to the next.
+        loop: the fit, whose counters are looked at.
+
+    Attributes:
+        batches: from one validation to the next; infinite for "at the end, whenever that is"; ``None``: a clock decides,
+            or it is not known yet.
     """
 
-    def __init__(self, interval: timedelta) -> None:
-        self.interval_s = interval.total_seconds()
-        self.restart()
+    def __init__(self, loop: FitLoop) -> None:
+        self._loop = loop
+        self.batches: int | float | None = None
+        self._pause_s: float | None = None
+        self._began_s = 0.0
 
-    def restart(self, elapsed_s: float = 0.0) -> None:
-        """Begin to count; a resumed run begins with the time that the interrupted one had waited."""
-        self._started = time.monotonic() - elapsed_s
+    def settle(self) -> None:
+        """Work out ``batches``, once it is known how many an epoch has.
 
-    def elapsed_s(self) -> float:
-        """Seconds since the last validation, or since the start."""
-        return time.monotonic() - self._started
+        Raises:
+            ValueError: the interval is longer than an epoch.
+            MisconfigurationException: it is a fraction of an unknown length.
+        """
+        self.batches = _batches_between(self._loop.trainer, self._loop.max_batches)
+
+    def begin(self, elapsed_s: float = 0.0) -> None:
+        """Training begins, or a validation is over: where it goes by the time, count from now on.
+
+        Args:
+            elapsed_s: what an interrupted run had waited already.
+        """
+        interval = self._loop.trainer.val_check_interval
+        self._pause_s = interval.total_seconds() if isinstance(interval, timedelta) else None
+        self._began_s = time.monotonic() - elapsed_s
+
+    def elapsed_s(self) -> float | None:
+        """Seconds since the last validation, or since the start; ``None`` where no clock decides."""
+        return None if self._pause_s is None else time.monotonic() - self._began_s
 
     def is_due(self) -> bool:
-        """Whether the time is over."""
-        return self.elapsed_s() >= self.interval_s
+        """Whether the batch that was just done is followed by a validation."""
+        loop, batches = self._loop, self.batches
+        trainer, progress = loop.trainer, loop.progress
+        if trainer.should_stop and loop.can_stop_early:
+            return True
+        if batches is None or batches == INFINITY:
+            return self._is_due_uncounted()
+        counted = progress.total_batches if trainer.check_val_every_n_epoch is None else progress.batches_ready
+        return counted % batches == 0
+
+    def _is_due_uncounted(self) -> bool:
+        """The same where no count of batches decides: the clock does, or the end of what may have no length."""
+        if self._pause_s is not None:
+            return time.monotonic() - self._began_s >= self._pause_s
+        limit, progress = self._loop.trainer.limit_train_batches, self._loop.progress
+        return progress.is_last_batch or (isinstance(limit, int) and progress.batches_ready % limit == 0)
 
 
-def batches_between_validations(trainer: Trainer, max_batches: int | float) -> int | float:
-    """After how many batches to validate; infinity for "at the end, whenever that is", and where a clock decides.
-
-    Args:
-        trainer: its ``val_check_interval`` is looked at.
-        max_batches: batches of an epoch; may be infinite.
-
-    Raises:
-        ValueError: the interval is longer than an epoch.
-        MisconfigurationException: it is a fraction of an unknown length.
-    """
+def _batches_between(trainer: Trainer, max_batches: int | float) -> int | float | None:
     interval = trainer.val_check_interval
     if isinstance(interval, timedelta):
-        return INFINITY
+        return None
     if isinstance(interval, int):
         if interval > max_batches and trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches:
             raise ValueError(

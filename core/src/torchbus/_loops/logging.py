@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from .._loggable import scalar
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["LoggerOutput"]
+__all__ = ["LoggerOutput", "warn_of_rare_logging"]
 
 
 class LoggerOutput:
@@ -58,3 +59,14 @@ class LoggerOutput:
         """Whether anybody is there to be told."""
         bus = self.trainer.bus
         return bool(self.trainer.loggers) or bus.is_heard(LogRecord) or bus.is_heard(LogMetrics)
+
+
+def warn_of_rare_logging(trainer: Trainer, max_batches: int | float) -> None:
+    """Tell that step values wait for several epochs to be logged, which surprises in short ones."""
+    if trainer.loggers and 0 < max_batches < trainer.log_every_n_steps and not trainer.fast_dev_run:
+        warnings.warn(
+            f"An epoch has {max_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): step"
+            " values reach the loggers only every few epochs. To see more, set a lower log_every_n_steps.",
+            UserWarning,
+            stacklevel=2,
+        )
