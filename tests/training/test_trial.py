@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torchbus as L
 
@@ -62,4 +64,22 @@ def test_each_try_begins_anew_with_the_loader_it_loaded(tmp_path: Path) -> None:
 
     trainer, _ = fit(tmp_path, Trying(twice))
     assert trainer.max_steps == -1
+    assert trainer.global_step == 6
+
+
+def test_a_trial_that_fails_leaves_no_trace_either(tmp_path: Path) -> None:
+    def fail(trial: Any) -> None:
+        trial.run()
+        random.random()
+        raise RuntimeError("tried too hard")
+
+    class Failing(Trying):
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            generators, weights = random.getstate(), [one.clone() for one in pl_module.parameters()]
+            with pytest.raises(RuntimeError, match="tried too hard"):
+                super().on_fit_start(trainer, pl_module)
+            assert random.getstate() == generators
+            assert all(map(torch.equal, pl_module.parameters(), weights))
+
+    trainer, _ = fit(tmp_path, Failing(fail))
     assert trainer.global_step == 6

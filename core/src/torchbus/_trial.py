@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._loops.evaluation import EvaluationLoop
+from ._loops.evaluation import EvaluationLoop, module_modes
 from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
+from ._rng import isolate_rng
 from ._state import TrainerFn
 
 if TYPE_CHECKING:
@@ -84,7 +83,6 @@ def trial(trainer: Trainer, steps: int, validate: bool) -> Iterator[Trial]:
     module = trainer.lightning_module
     settings = {name: getattr(trainer, name) for name in _SETTINGS}
     stage = trainer.state.stage
-    modes = [(one, one.training) for one in module.modules()]
     tensors = _copy_tensors(module)
     optimizers = [copy.deepcopy(one.state_dict()) for one in trainer.optimizers]
     precision = copy.deepcopy(trainer.precision_plugin.state_dict())
@@ -99,7 +97,7 @@ def trial(trainer: Trainer, steps: int, validate: bool) -> Iterator[Trial]:
     trainer.metrics = type(trainer.metrics)(trainer.bus.scope)
     trainer.metrics.synchronise = settings["metrics"].synchronise
     try:
-        with trainer.wiring.muted(), _generators_kept(module.device):
+        with trainer.wiring.muted(), module_modes(module, restore=True), isolate_rng():
             yield Trial(trainer)
     finally:
         del vars(trainer)["when_preempted"]
@@ -111,8 +109,6 @@ def trial(trainer: Trainer, steps: int, validate: bool) -> Iterator[Trial]:
             optimizer.zero_grad()
             optimizer.load_state_dict(state)
         trainer.precision_plugin.load_state_dict(precision)
-        for one, training in modes:
-            one.training = training
 
 
 def _copy_tensors(module: LightningModule) -> dict[str, Tensor]:
@@ -126,15 +122,3 @@ def _restore_tensors(module: LightningModule, tensors: dict[str, Tensor]) -> Non
         for name, one in [*module.named_parameters(), *module.named_buffers()]:
             if name in tensors:
                 one.detach().copy_(tensors[name])
-
-
-@contextmanager
-def _generators_kept(device: torch.device) -> Iterator[None]:
-    state = random.getstate()
-    numpy = sys.modules.get("numpy")  # not ours to import, but to keep where it is in use
-    numpy_state = numpy.random.get_state() if numpy is not None else None
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
-    random.setstate(state)
-    if numpy is not None:
-        numpy.random.set_state(numpy_state)
