@@ -100,6 +100,28 @@ def test_without_predict_step_forward_is_called(quiet: Quiet) -> None:
     torch.testing.assert_close(torch.cat(predictions or []), module(inputs).detach())
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda step, batch: step(batch),
+        lambda step, batch: step(batch, 0),
+        lambda step, batch: step(batch, batch_idx=0, dataloader_idx=0),
+        lambda step, batch: step(batch=batch, batch_idx=0),
+    ],
+    ids=["batch", "index", "loader", "names"],
+)
+def test_an_override_passes_to_the_default_of_predict_step_what_it_likes(
+    quiet: Quiet, call: Callable[..., Any]
+) -> None:
+    class First(Bare):
+        def predict_step(self, batch: Any, batch_idx: int) -> Any:
+            return call(super().predict_step, batch[0])
+
+    module = First()
+    (prediction,) = quiet().predict(module, loader(4, batch_size=4)) or []
+    torch.testing.assert_close(prediction, module(samples(4).tensors[0]).detach())
+
+
 def test_results_are_printed_unless_verbose_is_false(quiet: Quiet, capsys: pytest.CaptureFixture[str]) -> None:
     trainer = quiet()
     trainer.validate(Regression(), loader(4))

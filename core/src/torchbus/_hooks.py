@@ -202,8 +202,8 @@ class ModuleHooks(_Hooks):
         """A prediction batch begins."""
 
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
-        """The prediction for one batch; default: ``self(batch)``."""
-        return self._provided(events.PredictStep, *args)
+        """The prediction for one batch (``batch``, and if wanted ``batch_idx, dataloader_idx``); default: ``self(batch)``."""
+        return self._provided(events.PredictStep, *_batch_and_place(*args, **kwargs))
 
     def on_predict_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """A prediction batch is done."""
@@ -273,3 +273,8 @@ class ModuleHooks(_Hooks):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint has been read; take from it."""
+
+
+def _batch_and_place(batch: Any, batch_idx: int = 0, dataloader_idx: int = 0) -> tuple[Any, int, int]:
+    """The arguments of a step, whichever of them ``super()`` was called with, and how."""
+    return batch, batch_idx, dataloader_idx
