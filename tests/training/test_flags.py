@@ -325,3 +325,50 @@ def test_time_counts_over_resumed_runs(quiet: Quiet, tmp_path: Path, monkeypatch
     assert batches("50s", None) == 5
     assert batches("50s", tmp_path / "after_3.ckpt") == 2
     assert batches("30s", tmp_path / "after_3.ckpt") == 0
+
+
+class Informed(SubsetRandomSampler):
+    """Remembers which epochs it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(range(4))
+        self.told: list[int] = []
+
+    def set_epoch(self, epoch: int) -> None:
+        self.told.append(epoch)
+
+
+def test_samplers_of_training_and_validation_are_told_each_epoch_once(quiet: Quiet) -> None:
+    trained, validated = Informed(), Informed()
+    trainer = quiet(max_epochs=2, num_sanity_val_steps=0)
+    trainer.fit(
+        Regression(),
+        DataLoader(samples(4), batch_size=2, sampler=trained),
+        DataLoader(samples(4), batch_size=2, sampler=validated),
+    )
+    assert trained.told == validated.told == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("interval", "batches"), [(1.0, 6), (0.5, 3), (4, 4), ("1h", None)], ids=["epoch", "fraction", "count", "time"]
+)
+def test_the_trainer_tells_after_how_many_batches_it_validates(quiet: Quiet, interval: Any, batches: Any) -> None:
+    trainer = quiet(max_epochs=1, val_check_interval=interval)
+    assert trainer.val_check_batch is None
+    trainer.fit(Regression(), loader(12), loader(4))
+    assert trainer.val_check_batch == batches
+
+
+def test_validation_follows_an_interval_that_is_set_during_a_fit(quiet: Quiet) -> None:
+    class Hasty(Regression):
+        validations = 0
+
+        def on_train_start(self) -> None:
+            self.trainer.val_check_batch = 2
+
+        def on_validation_start(self) -> None:
+            self.validations += 1
+
+    module = Hasty()
+    quiet(max_epochs=1, num_sanity_val_steps=0).fit(module, loader(12), loader(4))
+    assert module.validations == 3

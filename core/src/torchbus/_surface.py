@@ -267,6 +267,17 @@ class TrainerSurface:
         return self.fit_loop.max_batches
 
     @property
+    def val_check_batch(self) -> int | float | None:
+        """Training batches from one validation to the next; infinite: to the epoch's end, whenever that is; ``None``: it
+        goes by the time, or is not known before the first fit. May be set during a fit.
+        """
+        return self.fit_loop.interval.batches
+
+    @val_check_batch.setter
+    def val_check_batch(self, batches: int | float | None) -> None:
+        self.fit_loop.interval.batches = batches
+
+    @property
     def num_val_batches(self) -> list[int | float]:
         """Batches of a validation epoch, for each loader."""
         if self.state.fn == TrainerFn.VALIDATING:
@@ -359,7 +370,8 @@ class TrainerSurface:
     @property
     def device_ids(self) -> list[int]:
         """The numbers of these devices."""
-        return [getattr(one, "index", None) or index for index, one in enumerate(self.strategy.parallel_devices)]
+        numbers = [getattr(one, "index", None) for one in self.strategy.parallel_devices]
+        return [place if number is None else number for place, number in enumerate(numbers)]
 
     @property
     def distributed_sampler_kwargs(self) -> dict[str, Any] | None:

@@ -64,7 +64,8 @@ def combine(loader: Any, mode: str) -> CombinedLoader:
 def set_epoch(loader: Any, epoch: int) -> None:
     """Tell samplers which epoch it is: those that shuffle differently in each want to know."""
     for one in combine(loader, "sequential").flattened:
-        for sampler in (getattr(one, "sampler", None), getattr(getattr(one, "batch_sampler", None), "sampler", None)):
+        found = (getattr(one, "sampler", None), getattr(getattr(one, "batch_sampler", None), "sampler", None))
+        for sampler in {id(sampler): sampler for sampler in found}.values():  # torch's loaders have it in both places
             if callable(getattr(sampler, "set_epoch", None)):
                 sampler.set_epoch(epoch)  # type: ignore[union-attr]  # just looked
 

@@ -13,7 +13,7 @@ from torchbus_hookspecs import events
 
 from .._adapters import overridden_methods
 from .._data.length import limited_length, sized_length
-from .._data.source import combine, request_loader, warn_of_shuffling, without_shuffling
+from .._data.source import combine, request_loader, set_epoch, warn_of_shuffling, without_shuffling
 from .._loggable import scalar
 from .._profiling import timed_items
 from .._results import Results
@@ -85,6 +85,8 @@ class EvaluationLoop:
             self._bind()
             combined = combine(self.loader, "sequential")
             combined.limits = self._limits()
+            if trainer.state.fn == "fit":
+                set_epoch(combined, trainer.current_epoch)
             batches = combined.batches()
             several = combined.mode == "sequential" and len(combined.flattened) > 1
             trainer.bus.scope.several_loaders = several
