@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch.optim import Optimizer
 from torchbus_hookspecs import Callback
 from torchbus_hookspecs.events import LoadCheckpoint, SaveCheckpoint
 
@@ -56,7 +55,7 @@ def dump(trainer: Trainer, weights_only: bool) -> dict[str, Any]:
     }
     if not weights_only:
         checkpoint["callbacks"] = _plugin_states(trainer)
-        checkpoint["optimizer_states"] = [_optimizer_state(one) for one in trainer.optimizers]
+        checkpoint["optimizer_states"] = [one.state_dict() for one in trainer.optimizers]
         checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
         precision = trainer.precision_plugin.state_dict()
         if precision:
@@ -93,10 +92,6 @@ def _hyperparameters(owner: Any) -> dict[str, Any]:
         stacklevel=2,
     )
     return {key: kept, key + LEFT_OUT: left_out}
-
-
-def _optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
-    return optimizer.state_dict()
 
 
 def _plugin_states(trainer: Trainer) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import MisconfigurationException
 
-__all__ = ["replacing", "unusable", "writing_to"]
+__all__ = ["replacing", "set_aside", "unusable", "writing_to"]
 
 
 @contextmanager
@@ -26,6 +26,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def set_aside(path: str | Path) -> Path:
+    """Rename a file, such as one of an earlier run, to the first free ``NAME.1.SUFFIX``, ``NAME.2.SUFFIX``, …; return that."""
+    taken = Path(path)
+    number = 1
+    while (free := taken.with_name(f"{taken.stem}.{number}{taken.suffix}")).exists():
+        number += 1
+    return taken.rename(free)
 
 
 @contextmanager

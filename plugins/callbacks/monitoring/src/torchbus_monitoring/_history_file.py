@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchbus_hookspecs.files import replacing
+from torchbus_hookspecs.files import replacing, set_aside
 
 __all__ = ["HistoryFile", "read_history"]
 
@@ -48,14 +47,9 @@ class HistoryFile:
     def _keep_other_file(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if not self.path.exists() or self._is_ours(rows):
             return
-        stem, suffix = os.path.splitext(self.path)
-        number = 1
-        while os.path.exists(f"{stem}.{number}{suffix}"):
-            number += 1
-        os.rename(self.path, f"{stem}.{number}{suffix}")
+        aside = set_aside(self.path)
         warnings.warn(
-            f"{self.path} was there already, from an earlier run. It is now {stem}.{number}{suffix}, and this run starts a new"
-            " file.",
+            f"{self.path} was there already, from an earlier run. It is now {aside}, and this run starts a new file.",
             UserWarning,
             stacklevel=2,
         )

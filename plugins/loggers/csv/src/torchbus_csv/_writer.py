@@ -1,4 +1,4 @@
-"""A CSV file that grows in rows and in columns. Knows nothing of torchbus."""
+"""A CSV file that grows in rows and in columns. Knows nothing of runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
+
+from torchbus_hookspecs.files import replacing, set_aside
 
 __all__ = ["CSVWriter"]
 
@@ -57,28 +59,25 @@ class CSVWriter:
         self.metrics.clear()
 
     def _rewrite(self, columns: list[str]) -> None:
-        beside = f"{self.metrics_file_path}.tmp"
-        with open(beside, "w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.metrics_file_path) as beside,
+            open(beside, "w", newline="", encoding="utf-8") as file,
+        ):
             table = csv.DictWriter(file, columns)
             table.writeheader()
             if os.path.exists(self.metrics_file_path):
                 with open(self.metrics_file_path, newline="", encoding="utf-8") as earlier:
                     table.writerows(csv.DictReader(earlier))
             table.writerows(self.metrics)
-        os.replace(beside, self.metrics_file_path)
         self._columns = columns
 
     def _keep_earlier_file(self) -> None:
         """Move another run's file of the same name to the first free ``metrics.N.csv``."""
         if not os.path.exists(self.metrics_file_path):
             return
-        stem, suffix = os.path.splitext(self.metrics_file_path)
-        number = 1
-        while os.path.exists(f"{stem}.{number}{suffix}"):
-            number += 1
-        os.rename(self.metrics_file_path, f"{stem}.{number}{suffix}")
+        aside = set_aside(self.metrics_file_path)
         warnings.warn(
             f"{self.metrics_file_path} was there already, from an earlier run of this version. It is now "
-            f"metrics.{number}.csv, and this run starts a new file. Leave `version` out to give each run a folder.",
+            f"{aside.name}, and this run starts a new file. Leave `version` out to give each run a folder.",
             stacklevel=2,
         )
