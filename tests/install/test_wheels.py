@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import csv
-import functools
 import json
-import os
-import subprocess
-import sys
-import sysconfig
-import tomllib
-import venv
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,14 +11,9 @@ from zipfile import ZipFile
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from .environments import BY_NAME, build_wheel, distribution, run
 
-ROOT = Path(__file__).parents[2]
-SOURCES = [
-    ROOT / "hookspecs",
-    ROOT / "core",
-    *(path.parent for path in sorted(ROOT.glob("plugins/*/*/pyproject.toml"))),
-]
+pytestmark = pytest.mark.slow
 
 TOY = """
 import json, sys, warnings
@@ -185,22 +173,6 @@ print(json.dumps({
 )
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command without anything of this process's environment that could lead it to the sources."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "TORCHBUS_", "PIP_"))}
-    done = subprocess.run([str(one) for one in command], cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def distribution(source: Path) -> dict[str, Any]:
-    project: dict[str, Any] = tomllib.loads((source / "pyproject.toml").read_text())["project"]
-    return project
-
-
-BY_NAME = {distribution(source)["name"]: source for source in SOURCES}
-
-
 def offers_of(names: Iterable[str]) -> list[str]:
     """What the plugins' own ``pyproject.toml`` say they offer."""
     return sorted(
@@ -210,46 +182,6 @@ def offers_of(names: Iterable[str]) -> list[str]:
         if group.startswith("torchbus.")
         for plugin in points
     )
-
-
-@pytest.fixture(scope="module")
-def wheel_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Build the wheel of a distribution of the workspace, once."""
-    folder = tmp_path_factory.mktemp("wheels")
-
-    @functools.cache
-    def build(name: str) -> Path:
-        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / name, cwd=BY_NAME[name])
-        (wheel,) = (folder / name).glob("*.whl")
-        return wheel
-
-    return build
-
-
-@pytest.fixture(scope="module")
-def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What else is installed here, such as torch, without anything of ours: neither packages nor metadata nor paths."""
-    folder = tmp_path_factory.mktemp("third_party")
-    for path in Path(sysconfig.get_path("purelib")).iterdir():
-        if not path.name.startswith(("torchbus", "_editable", "__editable__")) and path.suffix != ".pth":
-            (folder / path.name).symlink_to(path)
-    return folder
-
-
-@pytest.fixture
-def environment(tmp_path: Path, wheel_of: Callable[[str], Path], third_party: Path) -> Callable[..., Path]:
-    """Make an environment with these distributions, and wheels of others, and return its Python."""
-
-    def make(names: Iterable[str], *others: Path) -> Path:
-        venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
-        python = tmp_path / "venv" / "bin" / "python"
-        chosen = [*(wheel_of(name) for name in names), *others]
-        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", *chosen)
-        site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
-        (site / "third_party.pth").write_text(f"{third_party}\n")
-        return python
-
-    return make
 
 
 def output(python: Path, folder: Path, script: str) -> dict[str, Any]:
@@ -316,8 +248,7 @@ def test_a_strangers_accelerator_is_found_by_its_entry_point_alone(
     source.mkdir()
     (source / "pretend_device.py").write_text(PRETEND)
     (source / "pyproject.toml").write_text(PRETEND_PROJECT)
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", cwd=source)
-    (wheel,) = (source / "dist").glob("*.whl")
+    wheel = build_wheel(source, tmp_path / "wheel")
     ours = ["torchbus-hookspecs", "torchbus-core", "torchbus-cpu"]
     told = output(environment(ours, wheel), tmp_path / "empty", ON_PRETEND)
     assert told["chosen"] == {"pretend": "PretendAccelerator", "auto": "PretendAccelerator"}, "before the CPU"
