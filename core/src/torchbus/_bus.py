@@ -20,7 +20,7 @@ from torchbus_hookspecs.specs import HOOKS
 
 from ._adapters import Shape, adapt, hook_arguments, hookimpl_options, target_of
 from ._dispatch import Chain, Implementation, Scope, empty_function, install
-from ._errors import PluginConflictError
+from ._errors import PluginConflictError, PluginValidationError
 from ._faults import Faults
 from ._ordering import order_names
 from ._record import Plugin
@@ -109,9 +109,13 @@ class Bus:
         name = name or _default_name(plugin)
         self._refuse_twins(plugin, name)
         shape = shape or _shape_of(plugin)
-        implementations = verified_hookimpls(
-            adapt(plugin, shape, name, self.scope) if shape else plugin, name, must_hear=shape is None
-        )
+        label = f"{name} ({origin})" if origin else name
+        try:
+            adapted = adapt(plugin, shape, label, self.scope) if shape else plugin
+            implementations = verified_hookimpls(adapted, label, must_hear=shape is None)
+        except PluginValidationError as error:
+            error.plugin = name
+            raise
         record = Plugin(
             name,
             plugin,
@@ -342,7 +346,7 @@ class Bus:
     def _implementation(self, hook: str, one: pluggy.HookImpl) -> Implementation:
         target = target_of(hook, one.function)
         wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
-        blame = self._faults.blamer(self._plugins[one.plugin_name], hook)
+        blame = self.blamer(self._plugins[one.plugin_name], hook)
         return Implementation(
             one.plugin_name, target.function, target.positional, target.keywords, blame, wrapper, target.final
         )
@@ -367,13 +371,17 @@ class Bus:
         """Plugins that were unregistered for failing too often, in that order."""
         return self._faults.quarantined
 
+    def blamer(self, plugin: Plugin, hook: str) -> Callable[[BaseException], bool]:
+        """What is called with an exception out of ``plugin``'s part in ``hook``: whether the run goes on."""
+        return self._faults.blamer(plugin, hook)
+
     def _switch_off(self, plugin: Plugin) -> bool:
         is_there = self._plugins.get(plugin.name) is plugin
         if is_there:
             self.unregister(plugin.name)
         return is_there
 
-    def _tell_of_failure(self, plugin: str, hook: str, error: Exception, quarantined: bool) -> None:
+    def _tell_of_failure(self, plugin: str, hook: str, error: BaseException, quarantined: bool) -> None:
         publish = self._publisher(PluginFailed.hook_name)
         if publish is not None:
             publish(plugin, hook, error, quarantined)

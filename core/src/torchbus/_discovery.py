@@ -253,7 +253,7 @@ def load_offer(offer: Offer) -> Any:
         raise PluginLoadError(f"Plugin `{offer.name}` cannot be used: {offer.fault}", plugin=offer.name)
     try:
         return metadata.EntryPoint(name=offer.name, value=offer.target, group=GROUPS[offer.kind]).load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # one that exits must not end the script without a word
         raise PluginLoadError(
             f"Plugin `{offer.name}` ({offer.origin}) cannot be imported from {offer.target}:"
             f" {type(error).__name__}: {error}. To fix: reinstall or update {offer.distribution}, or do not enable it.",

@@ -16,9 +16,10 @@ raises the same.
 
 from __future__ import annotations
 
-from torchbus_hookspecs.errors import Fault, MisconfigurationException, TorchbusError, did_you_mean
+from torchbus_hookspecs.errors import EndRun, Fault, MisconfigurationException, TorchbusError, did_you_mean
 
 __all__ = [
+    "ENDINGS",
     "CheckpointError",
     "Fault",
     "MisconfigurationException",
@@ -30,6 +31,10 @@ __all__ = [
     "TorchbusError",
     "did_you_mean",
 ]
+
+
+ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit, EndRun)
+"""What a plugin raises to end something: no failure, and nobody is to blame for it."""
 
 
 class PluginValidationError(MisconfigurationException):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+from ._errors import ENDINGS
 from ._record import Plugin
 
 __all__ = ["STRIKES", "Faults"]
@@ -24,7 +25,9 @@ class Faults:
         quarantined: plugins that were switched off for failing too often, in that order.
     """
 
-    def __init__(self, switch_off: Callable[[Plugin], bool], tell: Callable[[str, str, Exception, bool], None]) -> None:
+    def __init__(
+        self, switch_off: Callable[[Plugin], bool], tell: Callable[[str, str, BaseException, bool], None]
+    ) -> None:
         self.quarantined: list[Plugin] = []
         self._switch_off = switch_off
         self._tell = tell
@@ -34,14 +37,14 @@ class Faults:
         """What is called with an exception out of that plugin's implementation of the hook: whether the run goes on."""
 
         def blame(error: BaseException) -> bool:
-            if plugin.is_user_code or not isinstance(error, Exception) or hasattr(error, "torchbus_plugin"):
+            if plugin.is_user_code or isinstance(error, ENDINGS) or hasattr(error, "torchbus_plugin"):
                 return False
             error.torchbus_plugin = plugin.name  # type: ignore[attr-defined]  # the innermost plugin is to blame, once
             note = f"Raised by plugin {plugin}, in its `{hook}`."
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
             plugin.last_failure = hook, error
-            if plugin.policy == "raise":
+            if plugin.policy == "raise" or not isinstance(error, Exception):
                 self._tell_of(plugin, hook, error, quarantined=False)
                 return False
             self._tell_of(plugin, hook, error, quarantined=self._strike(plugin, hook, error))
@@ -65,7 +68,7 @@ class Faults:
             )
         return True
 
-    def _tell_of(self, plugin: Plugin, hook: str, error: Exception, quarantined: bool) -> None:
+    def _tell_of(self, plugin: Plugin, hook: str, error: BaseException, quarantined: bool) -> None:
         if self._is_telling:  # a plugin that fails while it is told of a failure
             return
         self._is_telling = True

@@ -305,7 +305,7 @@ def _construct(name: str, label: str, loaded: Any, settings: dict[str, Any]) -> 
     except MisconfigurationException as error:
         error.add_note(f"While building plugin {label}.")
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginLoadError(
             f"Plugin {label} cannot be built: {type(error).__name__}: {error}.", plugin=name
         ) from error
@@ -365,12 +365,12 @@ def _load_by_import(wanted: str) -> Any:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
             return None
         raise _import_failure(wanted, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _import_failure(wanted, error) from error
     return loaded
 
 
-def _import_failure(wanted: str, error: Exception) -> PluginLoadError:
+def _import_failure(wanted: str, error: BaseException) -> PluginLoadError:
     return PluginLoadError(f"Plugin `{wanted}` cannot be imported: {type(error).__name__}: {error}.", plugin=wanted)
 
 
