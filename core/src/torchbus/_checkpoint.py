@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +99,22 @@ def _plugin_states(trainer: Trainer) -> dict[str, Any]:
     """The states of all plugins that have one, and those of plugins that were absent when the run was resumed."""
     states = dict(trainer.absent_states)
     for name, give_state in trainer.bus.implementations("state_dict"):
-        state = give_state()
+        state = _asked(trainer, name, "state_dict", give_state)
         if state:
             key = state_key(trainer.bus.plugins[name])
             states[key] = check_loadable(state, f"The state of plugin `{name}`")
     return states
+
+
+def _asked(trainer: Trainer, name: str, hook: str, function: Callable[..., Any], *values: Any) -> Any:
+    """Call one plugin by itself; a failure is treated as in any other hook."""
+    plugin = trainer.bus.plugins[name]
+    try:
+        return function(*values)
+    except BaseException as error:
+        if not trainer.bus.blamer(plugin, hook)(error):
+            raise
+        return None
 
 
 def find_checkpoint(trainer: Trainer, wanted: Any) -> str | None:
@@ -194,7 +206,7 @@ def _restore_plugins(trainer: Trainer, states: dict[str, Any]) -> None:
     for name, take_state in trainer.bus.implementations("load_state_dict"):
         key = state_key(trainer.bus.plugins[name])
         if key in states:
-            take_state(copy.deepcopy(states[key]))
+            _asked(trainer, name, "load_state_dict", take_state, copy.deepcopy(states[key]))
     for plugin in trainer.bus.plugins.values():
         unclaimed.pop(state_key(plugin), None)
     is_fit = trainer.state.fn == "fit"
