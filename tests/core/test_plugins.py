@@ -407,7 +407,7 @@ def test_unknown_and_wrong_settings_are_refused_with_plugin_and_distribution(min
     error = refused({"mine": {"cuont": 3, "count": "many"}})
     assert str(error).splitlines() == [
         "`mine` (mine-dist 1.2): 2 settings are wrong.",
-        "  - `count` is 'many'; it should be a valid integer, unable to parse string as an integer. Read from: the script.",
+        "  - `count` is 'many'; it should be a valid integer. Read from: the script.",
         "  - `cuont` is not a setting of Mine. Did you mean `count`? Read from: the script.",
     ]
 

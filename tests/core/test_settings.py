@@ -260,3 +260,16 @@ def test_settings_for_nearly_a_plugin_are_refused_with_the_nearest_name(
         PluginNotFoundError, match=r"`early_stoping`.*`early_stopping`.*TORCHBUS_EARLY_STOPING__PATIENCE"
     ):
         stopping(folder, {"early_stopping": {"monitor": "val_loss"}})
+
+
+def test_a_variable_with_one_underscore_is_told_what_to_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHBUS_EARLY_STOPPING_PATIENCE", "5")
+    with pytest.raises(MisconfigurationException, match=r"sets nothing.*write TORCHBUS_EARLY_STOPPING__PATIENCE\."):
+        stopping(folder, {"early_stopping": {"monitor": "x"}})
+
+
+def test_a_wrong_name_in_the_file_is_told_with_the_file(folder: Path) -> None:
+    (folder / "torchbus.toml").write_text('enable = ["early_stoping"]\n')
+    with pytest.raises(PluginNotFoundError, match="Did you mean `early_stopping`") as caught:
+        stopping(folder, None)
+    assert any("torchbus.toml, `enable`" in note for note in caught.value.__notes__)

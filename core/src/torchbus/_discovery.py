@@ -193,6 +193,12 @@ def standard_names(kind: PluginKind | None) -> dict[str, str]:
     return STANDARD_PROFILERS if kind == "profilers" else STANDARD
 
 
+def one_of(kind: PluginKind) -> str:
+    """A plugin of that kind, as a sentence calls it: ``a logger``."""
+    single = {"strategies": "strategy"}.get(kind, kind.removesuffix("s"))
+    return f"{'an' if single[0] in 'aeiou' else 'a'} {single}"
+
+
 def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | None = None) -> Offer:
     """The one offer of that name.
 
@@ -216,7 +222,7 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
     ]
     if len(found) == 1:
         return found[0]
-    what = "plugin" if kind is None else f"plugin of kind `{kind}`"
+    what = "a plugin" if kind is None else one_of(kind)
     if found and len({offer.distribution for offer in found}) == 1:
         kinds = " and ".join(f"as {offer.kind}" for offer in found)
         raise PluginConflictError(
@@ -227,7 +233,7 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
     if found:
         owners = ", ".join(offer.origin for offer in found)
         raise PluginConflictError(
-            f"Several distributions offer a {what} `{name}`: {owners}. To fix: write `{found[0].distribution}:{bare}`"
+            f"Several distributions offer {what} `{name}`: {owners}. To fix: write `{found[0].distribution}:{bare}`"
             " to pick one, or uninstall the other.",
             plugin=name,
         )
@@ -238,7 +244,7 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
         names = {offer.name for offer in offers if kind is None or offer.kind == kind}
         hint = did_you_mean(bare, names | set(standard)) or f" Installed are: {', '.join(sorted(names)) or 'none'}."
     raise PluginNotFoundError(
-        f"No installed distribution offers a {what} `{name}`.{hint} `torchbus plugins list` shows what is installed.",
+        f"No installed distribution offers {what} `{name}`.{hint} `torchbus plugins list` shows what is installed.",
         plugin=name,
     )
 

@@ -55,7 +55,7 @@ class Faults:
 
     def _strike(self, plugin: Plugin, hook: str, error: Exception) -> bool:
         plugin.strikes += 1
-        message = f"Plugin {plugin} failed in `{hook}`: {type(error).__name__}: {error}."
+        message = f"Plugin {plugin} failed in `{hook}`: {type(error).__name__}: {str(error).rstrip('.')}."
         if plugin.strikes < STRIKES:
             warnings.warn(
                 f"{message} The run goes on (failure {plugin.strikes} of {STRIKES}).", RuntimeWarning, stacklevel=4

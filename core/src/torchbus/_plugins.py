@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from typing import Any
 
 from torchbus_hookspecs import Accelerator, Callback, FailurePolicy, Logger, Profiler, Strategy
 
-from ._discovery import STANDARD, Offer, PluginKind, discover, find_offer, load_offer, standard_names
+from ._discovery import STANDARD, Offer, PluginKind, discover, find_offer, load_offer, one_of, standard_names
 from ._errors import (
     Fault,
     MisconfigurationException,
@@ -185,6 +186,7 @@ class Enabler:
 
         Raises:
             PluginNotFoundError: so it is; the message gives the nearest name.
+            MisconfigurationException: a variable has one underscore between plugin and setting.
         """
         known = {offer.name for offer in self.offers} | set(STANDARD) | set(self.enabled)
         named = {name for name, table in self.config.plugins.items() if "plugin" not in table}
@@ -194,6 +196,7 @@ class Enabler:
             owner, separator, _ = variable.upper().partition("__")
             if owner.startswith(PREFIX) and separator and f"{owner}__" not in variables:
                 sources[owner.removeprefix(PREFIX).lower()] = f"environment variable {variable}"
+        self._refuse_single_underscores()
         for name, source in sources.items():
             hint = did_you_mean(name, known, cutoff=0.8)
             if hint:
@@ -201,6 +204,17 @@ class Enabler:
                     f"There are settings for `{name}`, and there is no such plugin.{hint} Read from: {source}.",
                     plugin=name,
                 )
+
+    def _refuse_single_underscores(self) -> None:
+        for name, plugin in self.enabled.items():
+            start = setting_variable(name, "").removesuffix("_")
+            for variable in os.environ:
+                setting = variable.upper().removeprefix(start).lower()
+                if variable.upper().startswith(start) and setting in inspect.signature(type(plugin.object)).parameters:
+                    raise MisconfigurationException(
+                        f"Environment variable {variable} sets nothing: between plugin and setting are two underscores."
+                        f" To fix: write {setting_variable(name, setting)}."
+                    )
 
     # ---- building ----------------------------------------------------------------------------------------------------
 
@@ -336,7 +350,7 @@ def _refuse_other_kind(wanted: str, offers: list[Offer]) -> None:
     other = next((offer for offer in offers if offer.name == wanted), None)
     if other is not None:
         raise PluginNotFoundError(
-            f"`{wanted}` ({other.origin}) is a plugin of kind `{other.kind}`. To fix: pass it as"
+            f"`{wanted}` ({other.origin}) is {one_of(other.kind)}. To fix: pass it as"
             f" Trainer({ARGUMENTS.get(other.kind, 'plugins')}={wanted!r}).",
             plugin=wanted,
         )

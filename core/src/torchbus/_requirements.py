@@ -28,6 +28,8 @@ def check_model(model: Any, method: str) -> LightningModule:
     module = unwrapped(model)
     if not isinstance(module, LightningModule):
         found = "nothing" if model is None else f"{type(model).__module__}.{type(model).__qualname__}"
+        if isinstance(model, type):
+            found = f"the class {model.__qualname__} in place of an object, {model.__qualname__}(...)"
         raise TypeError(
             f"Trainer.{method}(): what it runs must be a `LightningModule`, and it was given {found}. To fix: pass one, or"
             " derive the class from torchbus.LightningModule."

@@ -36,6 +36,7 @@ from ._devices import choose_accelerator, choose_strategy
 from ._loops.evaluation import EvaluationLoop
 from ._loops.fit import FitLoop
 from ._loops.prediction import PredictionLoop
+from ._messages import show_messages
 from ._metrics import DroppedMetrics, Metrics
 from ._plugins import Enabler
 from ._precision import choose_precision, skipped_init
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
 __all__ = ["Trainer"]
 
 E = TypeVar("E", bound=Event)
+
+show_messages()
 
 
 @validated

@@ -15,7 +15,7 @@ from ._adapters import Shape, hookimpl_options
 from ._bus import Bus
 from ._datamodule import DATAMODULE_SHAPE
 from ._discovery import DEFAULTS
-from ._errors import MisconfigurationException
+from ._errors import MisconfigurationException, TorchbusError
 from ._module import MODULE_SHAPE
 from ._plugins import Enabled, Enabler, as_list, free_name, instance_name
 
@@ -73,7 +73,11 @@ class Wiring:
         source = f"{enabler.config.path}"
         for name in enabler.config.enabled:
             if name not in enabler.enabled:
-                built += enabler.enable(name, source)
+                try:
+                    built += enabler.enable(name, source)
+                except TorchbusError as error:
+                    error.add_note(f"Read from: {source}, `enable`.")
+                    raise
         for one in built:
             self._place(one)
         self._add_loggers(logger)

@@ -175,6 +175,7 @@ def _told_in_docstring(cls: Callable[..., Any]) -> dict[str, str]:
 def _problem(kind: str, message: str, value: Any) -> str:
     expectation = message[0].lower() + message[1:]
     expectation = expectation.replace("input should be", "it should be").removeprefix("value error, ")
+    expectation = expectation.partition(", unable to ")[0]  # such as to parse, which the value shows
     if kind == "missing":
         return "is required and was not given."
     return f"is {value!r}; {expectation}."

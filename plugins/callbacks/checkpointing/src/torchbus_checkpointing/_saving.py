@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 from torchbus_hookspecs import TorchbusError
+from torchbus_hookspecs.errors import did_you_mean
 from torchbus_hookspecs.events import AfterSaveCheckpoint
 
 from . import _files
@@ -226,7 +227,8 @@ class Saving(Records):
         if unknown and not self._told_of_names and trainer.is_global_zero:
             self._told_of_names = True
             names = ", ".join(f"`{key}`" for key in unknown)
+            hint = did_you_mean(unknown[0], candidates)
             warnings.warn(
-                f"{type(self).__name__}: the name {pattern!r} asks for {names}, not logged so far; it reads 0.",
+                f"{type(self).__name__}: the name {pattern!r} asks for {names}, not logged so far; it reads 0.{hint}",
                 stacklevel=2,
             )

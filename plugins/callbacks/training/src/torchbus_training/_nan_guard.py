@@ -211,11 +211,11 @@ class NanGuard(Callback):
         parts.append("No step was good before." if last_good is None else f"The last good step was {last_good}.")
         if self.skipped_in_a_row:
             parts.append(f"Steps in a row that are bad: {self.skipped_in_a_row}; `max_skips` is {self.max_skips}.")
-        parts.append(
-            "\nTo fix: look at the data of that batch, lower the learning rate, or clip gradients; with"
+        hint = (
+            "To fix: look at the data of that batch, lower the learning rate, or clip gradients; with"
             " Trainer(detect_anomaly=True) torch names the operation."
         )
-        return NanFoundError(" ".join(parts), place, names, last_good)
+        return NanFoundError(f"{' '.join(parts)}\n{hint}", place, names, last_good)
 
     # ---- state -------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,11 @@ class RateSearch:
         self._mean = 0.0
         self._best = math.inf
 
+    def __repr__(self) -> str:
+        rates = self.results["lr"]
+        tried = f"{len(rates)} rates from {rates[0]:.3g} to {rates[-1]:.3g}" if rates else "nothing yet"
+        return f"{type(self).__name__}({tried}; see suggestion(), results and plot())"
+
     def rate(self, step: int) -> float:
         """The rate of a step, from 0."""
         if step == 0:
