@@ -88,6 +88,26 @@ def test_what_is_no_lightning_module_is_refused(quiet: Quiet, given: Any) -> Non
 # ---- loaders -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("method", ["validate", "test", "predict"])
+def test_without_a_module_and_a_run_before_there_is_nothing_to_evaluate(quiet: Quiet, method: str) -> None:
+    refused(TypeError, [f"`Trainer.{method}()` requires a `LightningModule`"], getattr(quiet(), method))
+
+
+@pytest.mark.parametrize("method", ["validate", "test", "predict"])
+def test_without_a_module_the_best_checkpoint_is_meant_and_none_is_an_error(quiet: Quiet, method: str) -> None:
+    trainer = quiet()
+    trainer.fit(Regression(), loader(4), loader(4))
+    with pytest.warns(UserWarning, match=rf"`\.{method}\(ckpt_path=None\)` was called without a model"):
+        refused(ValueError, ["`ModelCheckpoint` is not configured"], lambda: getattr(trainer, method)(None, loader(4)))
+
+
+def test_what_only_a_trainer_can_do_and_what_nobody_can_is_refused() -> None:
+    module = Bare()
+    refused(RuntimeError, ["Bare is not attached to a Trainer"], lambda: module.print("hello"))
+    refused(RuntimeError, ["Bare.dtype cannot be set", "To fix"], lambda: setattr(module, "dtype", torch.float64))
+    assert module.dtype == torch.float32
+
+
 def test_a_missing_loader_says_how_to_give_one(quiet: Quiet) -> None:
     recorder = Recorder()
     words = ["no loader", "fit()", "To fix", "train_dataloaders=", "`train_dataloader`", "datamodule"]
@@ -366,8 +386,9 @@ def test_weights_alone_cannot_be_resumed_from(quiet: Quiet, tmp_path: Path) -> N
     trainer = quiet()
     trainer.fit(Bare(), loader())
     trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
-    words = ["weights only", "optimizers", "To fix", "load_from_checkpoint"]
-    refused(L.MisconfigurationException, words, resume(quiet, tmp_path / "weights.ckpt"))
+    words = ["contains only the model", "optimizers", "To fix", "load_from_checkpoint"]
+    for error in (L.MisconfigurationException, KeyError):
+        refused(error, words, resume(quiet, tmp_path / "weights.ckpt"))
 
 
 def test_more_epochs_in_the_checkpoint_than_allowed_are_told(quiet: Quiet, tmp_path: Path) -> None:

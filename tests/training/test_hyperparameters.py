@@ -68,6 +68,17 @@ def test_one_object_may_hold_all_of_them(given: Any, expected: dict[str, Any]) -
     assert Configured(given).hparams == expected
 
 
+@pytest.mark.parametrize("error", [KeyError, ValueError])
+def test_a_name_that_is_no_argument_is_refused(error: type[Exception]) -> None:
+    class Model(L.LightningModule):
+        def __init__(self, width: int = 1) -> None:
+            super().__init__()
+            self.save_hyperparameters("widht")
+
+    with pytest.raises(error, match=r"^save_hyperparameters: Model.__init__ has no argument 'widht'; it has: width\.$"):
+        Model()
+
+
 def test_a_module_among_them_is_told_at_once() -> None:
     class Wrapping(L.LightningModule):
         def __init__(self, backbone: nn.Module) -> None:

@@ -13,7 +13,7 @@ from torchbus_hookspecs import Callback
 from torchbus_hookspecs.events import LoadCheckpoint, SaveCheckpoint
 
 from ._checkpoint_io import check_loadable, load_checkpoint, loadable_items
-from ._errors import CheckpointError, MisconfigurationException
+from ._errors import CheckpointError, MisconfigurationException, MissingEntryError
 from ._loading import LEFT_OUT, load_weights
 from ._loops.progress import read_fit_progress, write_loops
 from ._record import Plugin
@@ -227,7 +227,7 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
 
     Raises:
         CheckpointError: it was not saved by a trainer.
-        MisconfigurationException: it holds weights only, or more epochs or steps than the trainer may train.
+        MisconfigurationException: it holds weights only (a ``KeyError`` too), or more epochs than the trainer may train.
         RuntimeError: its optimizers or schedulers are not those of the module.
     """
     if "loops" not in checkpoint:
@@ -244,8 +244,8 @@ def restore_training(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
             f" fewer. To fix: set max_epochs to more than {trainer.current_epoch}."
         )
     if "optimizer_states" not in checkpoint:
-        raise MisconfigurationException(
-            "The checkpoint holds weights only, without the optimizers' states, so training cannot be resumed from it."
+        raise MissingEntryError(
+            "The checkpoint contains only the model, without the optimizers' states, so training cannot be resumed from it."
             " To fix: load it with load_from_checkpoint and fit without ckpt_path, or use one saved without weights_only."
         )
     precision = checkpoint.get(type(trainer.precision_plugin).__qualname__)

@@ -6,7 +6,8 @@
     │   ├── PluginNotFoundError          nobody offers a plugin of that name
     │   ├── PluginConflictError          several distributions offer it, or one instance name is used twice
     │   ├── PluginLoadError              it is installed and cannot be imported or built
-    │   └── PluginOrderError             `before` and `after` contradict each other
+    │   ├── PluginOrderError             `before` and `after` contradict each other
+    │   └── MissingEntryError            what was asked for by name is not there; a KeyError too
     └── CheckpointError                  a checkpoint is damaged, foreign, or cannot be written
 
 Where Lightning raises a built-in type that users catch (``FileNotFoundError`` for a missing checkpoint, ``TypeError`` for
@@ -23,6 +24,7 @@ __all__ = [
     "CheckpointError",
     "Fault",
     "MisconfigurationException",
+    "MissingEntryError",
     "PluginConflictError",
     "PluginLoadError",
     "PluginNotFoundError",
@@ -55,6 +57,12 @@ class PluginLoadError(MisconfigurationException):
 
 class PluginOrderError(MisconfigurationException):
     """The plugins' ``before`` and ``after`` contradict each other."""
+
+
+class MissingEntryError(MisconfigurationException, KeyError):
+    """What was asked for by name is not there."""
+
+    __str__ = Exception.__str__  # that of KeyError would put the message in quotes
 
 
 class CheckpointError(TorchbusError):

@@ -14,6 +14,8 @@ from typing import Any
 from torch import nn
 from torchbus_hookspecs.hparams_file import as_mapping
 
+from ._errors import MissingEntryError
+
 __all__ = ["AttributeDict", "HyperparametersMixin", "merged_hparams"]
 
 
@@ -83,7 +85,7 @@ class HyperparametersMixin:
             logger: whether loggers are told.
 
         Raises:
-            ValueError: a given name is no argument of the constructor.
+            KeyError: a given name is no argument of the constructor.
         """
         object.__setattr__(self, "_log_hyperparams", logger)
         caller = frame or inspect.currentframe().f_back  # type: ignore[union-attr]  # CPython has frames
@@ -95,7 +97,7 @@ class HyperparametersMixin:
         elif all(isinstance(one, str) for one in args):
             missing = [one for one in args if one not in given]
             if missing:
-                raise ValueError(
+                raise MissingEntryError(
                     f"save_hyperparameters: {type(self).__name__}.__init__ has no argument {', '.join(map(repr, missing))};"
                     f" it has: {', '.join(given) or 'none'}."
                 )

@@ -59,7 +59,6 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         self._trainer: Trainer | None = None
         self._toggled: dict[nn.Parameter, bool] = {}
         self._compiler_ctx: dict[str, Any] | None = None
-        self._dtype: torch.dtype | None = None
 
     # ---- where the module is -------------------------------------------------------------------------------------------
 
@@ -96,11 +95,14 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     def dtype(self) -> torch.dtype:
         """The floating point type of the module's parameters."""
         found = (one.dtype for one in (*self.parameters(), *self.buffers()) if one.is_floating_point())
-        return self._dtype or next(found, torch.get_default_dtype())
+        return next(found, torch.get_default_dtype())
 
     @dtype.setter
     def dtype(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+        raise RuntimeError(
+            f"{type(self).__name__}.dtype cannot be set: it is that of the parameters. To fix: module.to(dtype), or"
+            " Trainer(precision=...)."
+        )
 
     @property
     def on_gpu(self) -> bool:
@@ -216,11 +218,12 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
             )  # fmt: skip
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print on rank zero, without breaking the progress bar."""
-        if self._trainer is None:
-            print(*args, **kwargs)  # noqa: T201  # what the user asked for
-        else:
-            self._trainer.print(*args, **kwargs)
+        """Print on rank zero, without breaking the progress bar.
+
+        Raises:
+            RuntimeError: no trainer runs this module.
+        """
+        self.trainer.print(*args, **kwargs)
 
     # ---- the model -------------------------------------------------------------------------------------------------------
 

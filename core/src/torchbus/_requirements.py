@@ -27,6 +27,11 @@ def check_model(model: Any, method: str) -> LightningModule:
     """
     module = unwrapped(model)
     if not isinstance(module, LightningModule):
+        if model is None and method != "fit":
+            raise TypeError(
+                f"`Trainer.{method}()` requires a `LightningModule`: none was passed to it, and there was no run before whose"
+                " module it could take. To fix: pass one."
+            )
         found = "nothing" if model is None else f"{type(model).__module__}.{type(model).__qualname__}"
         if isinstance(model, type):
             found = f"the class {model.__qualname__} in place of an object, {model.__qualname__}(...)"

@@ -75,8 +75,8 @@ def enter(
     if model is None and ckpt_path is None:
         wanted = "best"
         warnings.warn(
-            f"{fn.value}() was called without a model: the best checkpoint of the last fit is used. To choose otherwise,"
-            " pass the model, or ckpt_path.",
+            f"`.{fn.value}(ckpt_path=None)` was called without a model: the best checkpoint of the last fit is used. To"
+            " choose otherwise, pass the model, or ckpt_path.",
             UserWarning,
             stacklevel=3 if fn == TrainerFn.PREDICTING else 4,
         )

@@ -99,7 +99,7 @@ class TensorBoardLogger(FolderLogger):
         """Write scalars: numbers or tensors of one element. A dict of these becomes several curves in one chart.
 
         Raises:
-            TypeError: a value is something else; the message names the metric.
+            ValueError: a value is something else; the message names the metric.
         """
         if on_rank_zero():
             add_metrics(self.experiment, self._labelled(metrics), step)

@@ -19,7 +19,7 @@ def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | N
     """Numbers as scalars; dicts of numbers as several curves in one chart.
 
     Raises:
-        TypeError: a value is neither; the message names the metric.
+        ValueError: a value is neither; the message names the metric.
     """
     for name, value in metrics.items():
         if isinstance(value, Mapping):
@@ -30,7 +30,7 @@ def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | N
 
 def _number(name: str, value: Any) -> float:
     if not isinstance(value, int | float):
-        raise TypeError(
+        raise ValueError(
             f"The metric `{name}` is {reprlib.repr(value)} ({type(value).__name__}). TensorBoard takes numbers, and "
             "dicts of numbers."
         )
