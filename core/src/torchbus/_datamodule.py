@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchbus_hookspecs.specs import HOOKS
 
 from ._adapters import Shape
+from ._data.combined import CombinedLoader
+from ._data.source import combine
 from ._hooks import DataHooks
 from ._hparams import HyperparametersMixin
 from ._loading import class_only, load_datamodule
@@ -37,6 +39,20 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     CHECKPOINT_HYPER_PARAMS_NAME: ClassVar[str] = "datamodule_hparams_name"
     CHECKPOINT_HYPER_PARAMS_TYPE: ClassVar[str] = "datamodule_hparams_type"
     _bus_name = "datamodule"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # arguments end here, so that subclasses without a constructor may be given some
+        super().__init__()
+
+    def __str__(self) -> str:
+        """How many samples each loader has, as far as there are loaders by now."""
+        hooks = {
+            "Train": self.train_dataloader,
+            "Validation": self.val_dataloader,
+            "Test": self.test_dataloader,
+            "Predict": self.predict_dataloader,
+        }
+        return "\n".join(f"{{{title} dataloader: {_sizes(hook)}}}" for title, hook in hooks.items())
 
     @property
     def trainer(self) -> Trainer | None:
@@ -66,8 +82,7 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
             num_workers: processes that load data, for each loader.
             **datamodule_kwargs: arguments for the class's own constructor.
         """
-        has_own = cls.__init__ is not object.__init__  # which takes nothing, whatever its signature says
-        special = inspect.signature(cls.__init__).parameters if has_own else {}
+        special = inspect.signature(cls.__init__).parameters
         accepted = {"batch_size": batch_size, "num_workers": num_workers}
         takes_any = any(one.kind is one.VAR_KEYWORD for one in special.values())
         named = {key: value for key, value in accepted.items() if takes_any or key in special}
@@ -131,6 +146,27 @@ class LightningDataModule(HyperparametersMixin, DataHooks):
     def __getstate__(self) -> dict[str, Any]:
         # a pickled or copied datamodule belongs to no run
         return {**self.__dict__, "_trainer": None}
+
+
+def _sizes(hook: Callable[[], Any]) -> str:
+    try:
+        loaders = hook()
+    except Exception:  # anything: it may need what `setup` prepares
+        loaders = None
+    if loaders is None:
+        return "None"
+    if not isinstance(loaders, Mapping | list | tuple | CombinedLoader):
+        return _size(loaders)
+    return " ; ".join(
+        f"{number}. {_size(one)}" for number, one in enumerate(combine(loaders, "sequential").flattened, 1)
+    )
+
+
+def _size(loader: Any) -> str:
+    try:
+        return f"size={len(getattr(loader, 'dataset', loader))}"
+    except (TypeError, NotImplementedError):  # a stream
+        return "size=NA"
 
 
 DATAMODULE_SHAPE = Shape(
