@@ -324,6 +324,26 @@ def test_any_iterable_of_batches_is_a_loader(quiet: Quiet) -> None:
     assert (module.counts["train"], module.counts["val"]) == (6, 6)
 
 
+def test_of_a_batch_that_is_none_only_the_end_is_heard(quiet: Quiet) -> None:
+    heard: list[tuple[str, int]] = []
+
+    class Watching(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+            heard.append(("start", batch_idx))
+
+        def on_train_batch_end(
+            self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            heard.append(("end" if outputs else "none", batch_idx))
+
+    pairs = list(loader(6))
+    trainer = quiet(callbacks=Watching(), max_epochs=1)
+    with pytest.warns(UserWarning, match="train_dataloader yielded None"):
+        trainer.fit(Bare(), DataLoader([pairs[0], None, pairs[2]], batch_size=None))  # type: ignore[arg-type]
+    assert heard == [("start", 0), ("end", 0), ("none", 1), ("start", 2), ("end", 2)]
+    assert trainer.global_step == 2
+
+
 def test_an_empty_loader_trains_nothing_and_is_no_error(quiet: Quiet) -> None:
     recorder = Recorder()
     with pytest.warns(UserWarning, match="A train loader has no batches"):

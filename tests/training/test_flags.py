@@ -96,6 +96,39 @@ def test_counters_are_where_lightning_has_them(quiet: Quiet) -> None:
     assert seen == [(1, 0, 1, 0), (1, 0, 2, 1), (2, 1, 1, 2), (2, 1, 2, 3)]
 
 
+def test_what_is_under_way_is_neither_started_nor_completed_until_its_hook_is_through(quiet: Quiet) -> None:
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, counts: Any) -> None:
+        seen.setdefault(name, (counts.ready, counts.started, counts.processed, counts.completed))
+
+    class Reading(L.Callback):
+        def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            note("epoch start", trainer.fit_loop.epoch_progress.current)
+
+        def on_train_batch_start(self, trainer: L.Trainer, *rest: Any) -> None:
+            note("first epoch", trainer.fit_loop.epoch_progress.current)
+            note("batch start", trainer.fit_loop.epoch_loop.batch_progress.current)
+
+        def on_before_backward(self, trainer: L.Trainer, *rest: Any) -> None:
+            note("batch", trainer.fit_loop.epoch_loop.batch_progress.total)
+
+        def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
+            note("batch end", trainer.fit_loop.epoch_loop.batch_progress.total)
+
+    trainer = quiet(callbacks=Reading())
+    trainer.fit(Bare(), loader(2))
+    note("after", trainer.fit_loop.epoch_loop.batch_progress.current)
+    assert seen == {
+        "epoch start": (1, 0, 0, 0),
+        "first epoch": (1, 1, 0, 0),
+        "batch start": (1, 0, 0, 0),
+        "batch": (1, 1, 0, 0),
+        "batch end": (1, 1, 1, 0),
+        "after": (1, 1, 1, 1),
+    }
+
+
 def test_a_fit_may_begin_at_another_epoch(quiet: Quiet) -> None:
     trainer = quiet(max_epochs=3)
     trainer.fit_loop.epoch_progress.current.processed = trainer.fit_loop.epoch_progress.current.completed = 2
@@ -264,6 +297,29 @@ def test_a_datamodule_that_takes_any_argument_is_told_how_its_loaders_are() -> N
 
     made = Open.from_datasets(samples(), batch_size=3, colour="red")
     assert made.options == {"batch_size": 3, "num_workers": 0, "colour": "red"}
+
+
+def test_a_datamodule_without_a_constructor_may_be_given_arguments() -> None:
+    made = L.LightningDataModule.from_datasets(samples(), colour="red")
+    assert len(made.train_dataloader()) == 12
+
+
+def test_a_datamodule_reads_as_the_sizes_of_its_loaders() -> None:
+    class Data(L.LightningDataModule):
+        def setup(self, stage: str) -> None:
+            self.samples = samples(6)
+
+        def train_dataloader(self) -> Any:
+            return DataLoader(self.samples, batch_size=4)
+
+        def val_dataloader(self) -> Any:
+            return [loader(4), DataLoader(Stream())]
+
+    data = Data()
+    sizes = "{Validation dataloader: 1. size=4 ; 2. size=NA}\n{Test dataloader: None}\n{Predict dataloader: None}"
+    assert str(data) == "{Train dataloader: None}\n" + sizes
+    data.setup("fit")
+    assert str(data) == "{Train dataloader: size=6}\n" + sizes
 
 
 def test_a_shuffled_loader_to_evaluate_on_is_told(quiet: Quiet) -> None:

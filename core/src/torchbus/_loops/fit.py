@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -137,14 +138,17 @@ class FitLoop(FitLoopPaths):
         results.batch, results.batch_size, results.in_batches = batch, None, True
         is_last = fetcher.done or batch_idx + 1 >= self.max_batches
 
-        answers = self.train_batch_start(trainer, module, batch, batch_idx)
+        # no batch: neither step nor start, but an end; whoever counts the ends of batches counts all that were fetched
+        answers = self.train_batch_start(trainer, module, batch, batch_idx) if batch is not None else None
         if answers and -1 in answers:
             progress.batches_done += 1
             self._step_schedulers(is_accumulating=False, is_last=True)
             return False
         accumulate = trainer.accumulate_grad_batches
         is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
-        outputs = self.train_on(batch, batch_idx, is_accumulating)
+        if batch is None:
+            _warn_of_no_batch()
+        outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else None
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
@@ -419,3 +423,12 @@ class FitLoop(FitLoopPaths):
 
 
 _NOTHING = object()
+
+
+def _warn_of_no_batch() -> None:
+    warnings.warn(
+        "train_dataloader yielded None instead of a batch: nothing is trained on it. To fix: drop such samples in the dataset"
+        " or in `collate_fn`; where it is on purpose, ignore this.",
+        UserWarning,
+        stacklevel=2,
+    )

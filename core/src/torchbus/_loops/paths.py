@@ -47,7 +47,10 @@ class EpochProgress:
         """Epochs begun."""
         return self._progress.epochs_begun
 
-    started = ready
+    @property
+    def started(self) -> int:
+        """Epochs whose ``on_train_epoch_start`` is through."""
+        return self.ready - (self._progress.phase == "epoch_start")
 
     @property
     def processed(self) -> int:
@@ -69,23 +72,31 @@ class EpochProgress:
 
 
 class BatchProgress:
-    """How many batches were begun and done: ``current``, of this epoch, and ``total``, of all."""
+    """How many batches were begun and done: ``current``, of this epoch, and ``total``, of all.
 
-    def __init__(self, progress: FitProgress) -> None:
+    A batch is started after its ``on_train_batch_start``, and completed after its ``on_train_batch_end``.
+    """
+
+    def __init__(self, progress: FitProgress, hook: str) -> None:
         self._progress = progress
+        self._hook = hook
 
     @property
     def current(self) -> Counts:
         """Batches of this epoch."""
         begun, done = self._progress.batches_ready, self._progress.batches_done
-        return Counts(begun, begun, done, done)
+        return self._counts(begun, done)
 
     @property
     def total(self) -> Counts:
         """Batches of all epochs."""
         begun = self._progress.total_batches
         done = begun - (self._progress.batches_ready - self._progress.batches_done)
-        return Counts(begun, begun, done, done)
+        return self._counts(begun, done)
+
+    def _counts(self, begun: int, done: int) -> Counts:
+        started = begun - (self._hook == "on_train_batch_start")
+        return Counts(begun, started, done, done - (self._hook == "on_train_batch_end"))
 
     @property
     def is_last_batch(self) -> bool:
@@ -110,7 +121,7 @@ class EpochLoop:
     @property
     def batch_progress(self) -> BatchProgress:
         """Batches begun and done."""
-        return BatchProgress(self._loop.progress)
+        return BatchProgress(self._loop.progress, self.trainer.bus.scope.hook)
 
     @property
     def global_step(self) -> int:
