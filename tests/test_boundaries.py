@@ -249,8 +249,9 @@ def test_rooms_of_the_core_say_what_they_offer(module: str) -> None:
     ]
     has_definitions = any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body)
     if not names:
-        # all of `_defaults` is hookimpls, for the bus
-        assert not has_definitions or module == "torchbus._defaults", f"{module} has no __all__"
+        # all of `_defaults` is hookimpls, for the bus; where plugins' classes are shown, `__all__` depends on what is installed
+        excused = not has_definitions or module == "torchbus._defaults"
+        assert excused or hasattr(importlib.import_module(module), "__all__"), f"{module} has no __all__"
         return
     loaded = importlib.import_module(module)
     for name in names[0]:

@@ -88,6 +88,7 @@ def test_every_exported_name_is_there_or_explained(room: str) -> None:
         ),
         ("combined_loader", ["CombinedLoader"]),
         ("grads", ["grad_norm"]),
+        ("model_summary", ["LayerSummary", "ModelSummary", "summarize"]),
         ("seed", ["isolate_rng", "seed_everything"]),
         ("parameter_tying", ["find_shared_parameters", "set_shared_parameters"]),
     ],

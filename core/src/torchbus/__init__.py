@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import callbacks as callbacks
     from . import loggers as loggers
     from . import plugins as plugins
+    from . import profilers as profilers
     from . import strategies as strategies
     from . import tuner as tuner
     from . import utilities as utilities
@@ -51,7 +52,7 @@ _HOMES = {
     "hookimpl": "torchbus_hookspecs",
     "seed_everything": "._rng",
 }
-_ROOMS = ("accelerators", "callbacks", "loggers", "plugins", "strategies", "tuner", "utilities")
+_ROOMS = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies", "tuner", "utilities")
 
 __all__ = [
     "Bus",
@@ -68,6 +69,7 @@ __all__ = [
     "hookimpl",
     "loggers",
     "plugins",
+    "profilers",
     "seed_everything",
     "strategies",
     "tuner",

@@ -7,20 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from ._discovery import PluginKind, discover, find_offer, load_offer, standard_names
-from ._errors import PluginNotFoundError, did_you_mean
+from ._errors import MisconfigurationException, PluginNotFoundError, did_you_mean
 from ._plugins import instance_name
 
 __all__ = ["lazy_classes"]
 
 
 def lazy_classes(
-    module: str, kind: PluginKind, companions: dict[str, str]
+    module: str, kind: PluginKind, own: list[str], companions: dict[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` for a module whose classes come from installed plugins.
+
+    ``__all__`` is such an attribute too: the module's own names and the standard plugins that can be imported. So
+    ``import *`` gives what Lightning's gives, and imports no stranger's code.
 
     Args:
         module: the module's name.
         kind: which plugins it shows.
+        own: the names that the module has itself.
         companions: further names, with the entry point whose package has them (bases, themes, …).
 
     Raises (from ``__getattr__``):
@@ -30,6 +34,8 @@ def lazy_classes(
     resolved: dict[str, Any] = {}
 
     def get(name: str) -> Any:
+        if name == "__all__":
+            return sorted({*own, *filter(is_there, standard_classes())})
         if name not in resolved:
             resolved[name] = resolve(name)
         return resolved[name]
@@ -57,8 +63,24 @@ def lazy_classes(
         except AttributeError:
             raise AttributeError(f"module {module!r} has no {name!r}: {offer.origin} does not have it.") from None
 
+    def standard_classes() -> list[str]:
+        standard = standard_names(kind)
+        offers = [one for one in discover() if one.kind == kind and standard.get(one.name) == one.distribution]
+        with_companions = {one.name for one in offers}
+        return [_class_of(one.target) for one in offers] + [
+            name for name, entry in companions.items() if entry in with_companions
+        ]
+
+    def is_there(name: str) -> bool:
+        try:
+            get(name)
+        except (ImportError, AttributeError, MisconfigurationException):
+            return False
+        return True
+
     def entry_names() -> list[str]:
-        return sorted({_class_of(one.target) for one in discover() if one.kind == kind} | set(companions))
+        offered = {_class_of(one.target) for one in discover() if one.kind == kind}
+        return sorted({"__all__", *own, *companions, *offered})
 
     return get, entry_names
 

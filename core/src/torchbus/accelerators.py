@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torchbus_hookspecs import Accelerator
+from torchbus_hookspecs import Accelerator as Accelerator
 
 from ._facade import lazy_classes
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from torchbus_cuda import CUDAAccelerator as CUDAAccelerator
     from torchbus_mps import MPSAccelerator as MPSAccelerator
 
-__all__ = ["Accelerator"]
-
-_get, _names = lazy_classes(__name__, "accelerators", {})
+_get, _names = lazy_classes(__name__, "accelerators", ["Accelerator"], {})
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +21,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_names()})
+    return _names()

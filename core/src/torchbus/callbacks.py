@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torchbus_hookspecs import Callback, Checkpoint, ProgressBar
+from torchbus_hookspecs import Callback as Callback
+from torchbus_hookspecs import Checkpoint as Checkpoint
+from torchbus_hookspecs import ProgressBar as ProgressBar
 
 from ._facade import lazy_classes
 
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from torchbus_tuning import BatchSizeFinder as BatchSizeFinder
     from torchbus_tuning import LearningRateFinder as LearningRateFinder
 
-__all__ = ["Callback", "Checkpoint", "ProgressBar"]
 
 COMPANIONS = {
     "BaseFinetuning": "backbone_finetuning",
@@ -57,7 +58,7 @@ COMPANIONS = {
 }
 """Further names, and the entry point whose package has each."""
 
-_get, _names = lazy_classes(__name__, "callbacks", COMPANIONS)
+_get, _names = lazy_classes(__name__, "callbacks", ["Callback", "Checkpoint", "ProgressBar"], COMPANIONS)
 
 
 def __getattr__(name: str) -> Any:
@@ -65,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_names()})
+    return _names()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torchbus_hookspecs import Logger
+from torchbus_hookspecs import Logger as Logger
 
 from ._facade import lazy_classes
 
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from torchbus_csv import CSVLogger as CSVLogger
     from torchbus_tensorboard import TensorBoardLogger as TensorBoardLogger
 
-__all__ = ["Logger"]
-
-_get, _names = lazy_classes(__name__, "loggers", {})
+_get, _names = lazy_classes(__name__, "loggers", ["Logger"], {})
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +20,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_names()})
+    return _names()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torchbus_hookspecs import PassThroughProfiler, Profiler
+from torchbus_hookspecs import PassThroughProfiler as PassThroughProfiler
+from torchbus_hookspecs import Profiler as Profiler
 
 from ._facade import lazy_classes
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from torchbus_profilers import RegisterRecordFunction as RegisterRecordFunction
     from torchbus_profilers import SimpleProfiler as SimpleProfiler
 
-__all__ = ["PassThroughProfiler", "Profiler"]
-
-_get, _names = lazy_classes(__name__, "profilers", {"RegisterRecordFunction": "pytorch"})
+_get, _names = lazy_classes(
+    __name__, "profilers", ["PassThroughProfiler", "Profiler"], {"RegisterRecordFunction": "pytorch"}
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -25,4 +26,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_names()})
+    return _names()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Tuner"]
 
-_get, _ = lazy_classes(__name__, "callbacks", {"Tuner": "learning_rate_finder"})
+_get, _ = lazy_classes(__name__, "callbacks", __all__, {"Tuner": "learning_rate_finder"})
 
 
 def __getattr__(name: str) -> Any:

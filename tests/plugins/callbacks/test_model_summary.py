@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import nn
 from torchbus.callbacks import summarize
+from torchbus.utilities import model_summary
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_progress import ModelSummary, RichModelSummary
 from torchbus_progress._summary import human_readable, summarize_module
@@ -327,6 +328,29 @@ def test_a_summary_reads_as_the_printed_table() -> None:
     assert lines[0].split() == ["Name", "Type", "Params", "Mode", "FLOPs", "In", "sizes", "Out", "sizes"]
     assert lines[3].split()[:4] == ["1", "head", "Linear", "8"]
     assert "22 trainable parameters" in lines[6]
+
+
+def test_scripts_find_summaries_where_lightning_has_them() -> None:
+    summary = model_summary.ModelSummary(Example(), max_depth=1)
+    assert isinstance(model_summary.summarize(Example()), model_summary.ModelSummary)
+    assert repr(summary) == str(summary)
+    assert [(name, type(one)) for name, one in summary.named_modules] == [("body", nn.Sequential), ("head", nn.Linear)]
+    head = summary.summarize()["head"]
+    assert (head.layer_type, head.num_parameters, head.in_size, head.out_size) == ("Linear", 8, [7, 3], [7, 2])
+    with pytest.raises(AttributeError, match="has no attribute 'callbacks'"):
+        _ = model_summary.callbacks
+
+
+def test_a_single_layer_notes_the_sizes_of_its_first_call() -> None:
+    layer = nn.Linear(3, 2)
+    summary = model_summary.LayerSummary(layer)
+    assert (summary.layer_type, summary.num_parameters, summary.training) == ("Linear", 8, True)
+    assert (summary.in_size, summary.out_size) == ("?", "?")
+    layer(torch.ones(5, 3))
+    layer(torch.ones(1, 3))
+    assert (summary.in_size, summary.out_size) == ([5, 3], [5, 2])
+    summary.detach_hook()
+    assert not layer._forward_hooks
 
 
 @pytest.mark.parametrize("depth", [-2, 0.5])

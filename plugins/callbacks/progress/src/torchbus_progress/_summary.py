@@ -17,7 +17,8 @@ __all__ = [
     "Layer",
     "Summary",
     "human_readable",
-    "summarize",
+    "layer_of",
+    "note_sizes",
     "summarize_module",
     "text_lines",
     "totals_lines",
@@ -54,6 +55,16 @@ class Layer:
     flops: int = 0
     in_size: Size = UNKNOWN
     out_size: Size = UNKNOWN
+
+    @property
+    def layer_type(self) -> str:
+        """Lightning's name of ``type``."""
+        return self.type
+
+    @property
+    def num_parameters(self) -> int:
+        """Lightning's name of ``parameters``."""
+        return self.parameters
 
 
 @dataclass(slots=True)
@@ -165,7 +176,7 @@ def summarize_module(module: nn.Module, max_depth: int = 1, example_input: Any =
     parameters = [parameter for parameter in module.parameters() if not _is_lazy(parameter)]
     num_training = sum(submodule.training for submodule in submodules.values())
     summary = Summary(
-        layers=[_layer(name, submodule) for name, submodule in listed.items()],
+        layers=[layer_of(name, submodule) for name, submodule in listed.items()],
         total_parameters=sum(parameter.numel() for parameter in parameters),
         trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         model_size=sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e6,
@@ -184,7 +195,8 @@ def _has_lazy(module: nn.Module) -> bool:
     return any(_is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _layer(name: str, module: nn.Module) -> Layer:
+def layer_of(name: str, module: nn.Module) -> Layer:
+    """What can be told of a submodule without running it."""
     count = sum(parameter.numel() for parameter in module.parameters() if not _is_lazy(parameter))
     return Layer(name, type(module).__name__, count, _has_lazy(module), module.training)
 
@@ -226,9 +238,14 @@ class _Watch:
 
     def after(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         self.layer.flops += self.flops_so_far() - self.entered.pop()
-        if self.layer.out_size == UNKNOWN:
-            self.layer.in_size = _size(inputs[0] if len(inputs) == 1 else inputs)
-            self.layer.out_size = _size(output)
+        note_sizes(self.layer, inputs, output)
+
+
+def note_sizes(layer: Layer, inputs: tuple[Any, ...], output: Any) -> None:
+    """Keep the sizes of a layer's first call."""
+    if layer.out_size == UNKNOWN:
+        layer.in_size = _size(inputs[0] if len(inputs) == 1 else inputs)
+        layer.out_size = _size(output)
 
 
 def _size(value: Any) -> Size:
@@ -312,19 +329,3 @@ def text_lines(columns: list[tuple[str, list[str]]], totals: list[tuple[str, str
             line.append(cell.rjust(width) if title in RIGHT_ALIGNED else cell.ljust(width))
     text = ["  ".join(line).rstrip() for line in lines]
     return [text[0], "-" * max(map(len, text)), *text[1:], "", *(f"{amount:>8} {what}" for amount, what in totals)]
-
-
-def summarize(lightning_module: nn.Module, max_depth: int = 1) -> Summary:
-    """Look at a module outside of a fit: ``print(summarize(model, max_depth=2))``.
-
-    Args:
-        lightning_module: the module; its ``example_input_array``, where there is one, goes through it once.
-        max_depth: levels of submodules to list; -1 for all, 0 for none.
-
-    Raises:
-        ValueError: ``max_depth`` is less than -1, or no whole number.
-        Exception: what ``forward`` raises.
-    """
-    if not isinstance(max_depth, int) or max_depth < -1:  # type: ignore[redundant-expr]  # untyped callers
-        raise ValueError(f"summarize: `max_depth` can be -1, 0 or > 0, got {max_depth!r}.")
-    return summarize_module(lightning_module, max_depth, getattr(lightning_module, "example_input_array", None))
