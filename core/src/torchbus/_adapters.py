@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -22,17 +22,27 @@ from ._errors import PluginValidationError, did_you_mean
 
 __all__ = [
     "Implementations",
+    "Refuse",
     "Shape",
     "Target",
     "adapt",
     "hook_arguments",
     "hookimpl_options",
     "overridden_methods",
+    "refuse",
     "target_of",
 ]
 
 OPTIONS = f"{PROJECT}_impl"
 TARGET = "torchbus_target"
+
+Refuse = Callable[[PluginValidationError], None]
+"""Told of each thing that does not fit. It raises, or returns to hear of the next."""
+
+
+def refuse(error: PluginValidationError) -> None:
+    """What happens to a plugin that does not fit, where nobody asks for all its faults."""
+    raise error
 
 
 @functools.cache
@@ -114,7 +124,7 @@ def overridden_methods(plugin: object, base: type, names: Iterable[str]) -> dict
     return found
 
 
-def adapt(plugin: object, shape: Shape, name: str, scope: Scope) -> Implementations:
+def adapt(plugin: object, shape: Shape, name: str, scope: Scope, refuse: Refuse = refuse) -> Implementations:
     """A namespace of hook implementations, one for each hook method that ``plugin`` overrides.
 
     Raises:
@@ -122,7 +132,8 @@ def adapt(plugin: object, shape: Shape, name: str, scope: Scope) -> Implementati
             callbacks) a method's name is nearly that of a hook.
     """
     if shape.misspelt:
-        _refuse_near_misses(plugin, shape, name)
+        for near_miss in _near_misses(plugin, shape, name):
+            refuse(near_miss)
     namespace = Implementations(plugin=plugin)
     for hook, method in overridden_methods(plugin, shape.base, shape.hooks).items():
         options = _inherited_options(plugin, hook)
@@ -130,7 +141,11 @@ def adapt(plugin: object, shape: Shape, name: str, scope: Scope) -> Implementati
             options["trylast"] = True
         arguments = hook_arguments(hook)
         own = arguments if shape.leading or arguments[:1] != ("trainer",) else arguments[2:]
-        target = _target(hook, method, own, shape, name, scope)
+        try:
+            target = _target(hook, method, own, shape, name, scope)
+        except PluginValidationError as error:
+            refuse(error)
+            continue
         setattr(namespace, hook, _shim(hook, arguments, target, options))
     for hook, method in _decorated_methods(plugin, shape):
         setattr(namespace, hook, method)
@@ -259,7 +274,7 @@ def _without_needless_index(method: Callable[..., Any], scope: Scope) -> Callabl
     return call
 
 
-def _refuse_near_misses(plugin: object, shape: Shape, name: str) -> None:
+def _near_misses(plugin: object, shape: Shape, name: str) -> Iterator[PluginValidationError]:
     for owner in type(plugin).__mro__:
         if owner in shape.base.__mro__:
             break
@@ -268,7 +283,7 @@ def _refuse_near_misses(plugin: object, shape: Shape, name: str) -> None:
                 continue
             hint = did_you_mean(attribute, shape.hooks, cutoff=0.88)
             if inspect.isfunction(value) and hookimpl_options(value) is None and hint:
-                raise PluginValidationError(
+                yield PluginValidationError(
                     f"{name}: {owner.__qualname__}.{attribute} would never be called, since there is no such hook.{hint}"
                     " To fix: correct the name, or begin it with an underscore if it is a method of your own.",
                     plugin=name,

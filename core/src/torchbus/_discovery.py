@@ -15,6 +15,7 @@ from torchbus_hookspecs import CONTRACT_VERSION
 from ._errors import PluginConflictError, PluginLoadError, PluginNotFoundError, did_you_mean
 
 __all__ = [
+    "ALLOW_VARIABLE",
     "DEFAULTS",
     "GROUPS",
     "STANDARD",
@@ -23,7 +24,9 @@ __all__ = [
     "PluginKind",
     "discover",
     "find_offer",
+    "is_allowed",
     "load_offer",
+    "normal_name",
     "standard_names",
 ]
 
@@ -118,8 +121,6 @@ def discover() -> list[Offer]:
     distributions are marked as not allowed; torchbus-core itself is always allowed.
     """
     offers = []
-    allowed = os.environ.get(ALLOW_VARIABLE)
-    names = None if allowed is None else {OWN, *(_normal(name) for name in allowed.split(","))}
     kinds = {group: kind for kind, group in GROUPS.items()}
     seen: set[str] = set()
     for distribution in metadata.distributions():
@@ -135,10 +136,16 @@ def discover() -> list[Offer]:
         fault = _contract_fault(name, version, requires)
         if not version:
             fault = f"{name} is damaged: its metadata lacks a name or a version. To fix: reinstall it."
-        elif names is not None and _normal(name) not in names:
+        elif not is_allowed(name):
             fault = f"{name} is not among the distributions that {ALLOW_VARIABLE} allows."
         offers += [Offer(one.name, kinds[one.group], name, version, one.value, fault) for one in points]
     return sorted(offers, key=lambda offer: (offer.kind, offer.name, offer.distribution))
+
+
+def is_allowed(distribution: str) -> bool:
+    """Whether ``TORCHBUS_PLUGIN_ALLOW`` lets plugins of a distribution be used."""
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    return allowed is None or normal_name(distribution) in {OWN, *map(normal_name, allowed.split(","))}
 
 
 def _entry_points(distribution: Any) -> Iterable[Any]:  # Any: the types differ between versions of importlib-metadata
@@ -152,7 +159,7 @@ def _entry_points(distribution: Any) -> Iterable[Any]:  # Any: the types differ 
 def _key(distribution: Any) -> str:
     """The normalised name, from the folder's name where there is one: reading all metadata would take too long."""
     stem, suffix = os.path.splitext(os.path.basename(str(getattr(distribution, "_path", ""))))
-    return _normal(stem.partition("-")[0] if suffix in (".dist-info", ".egg-info") else _identity(distribution)[0])
+    return normal_name(stem.partition("-")[0] if suffix in (".dist-info", ".egg-info") else _identity(distribution)[0])
 
 
 def _identity(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
@@ -165,7 +172,8 @@ def _identity(distribution: Any) -> tuple[str, str, tuple[str, ...]]:
         return folder, "", ()
 
 
-def _normal(name: str) -> str:
+def normal_name(name: str) -> str:
+    """A distribution's name as all its spellings have it."""
     return name.strip().lower().replace("_", "-").replace(".", "-")
 
 
@@ -177,7 +185,7 @@ def _contract_fault(name: str, version: str, requires: tuple[str, ...]) -> str:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if _normal(requirement.name) != "torchbus-hookspecs":
+        if normal_name(requirement.name) != "torchbus-hookspecs":
             continue
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         if applies and not requirement.specifier.contains(CONTRACT_VERSION, prereleases=True):
@@ -218,7 +226,7 @@ def find_offer(name: str, kind: PluginKind | None = None, offers: list[Offer] | 
         for offer in offers
         if offer.name == bare
         and (kind is None or offer.kind == kind)
-        and (not distribution or _normal(offer.distribution) == _normal(distribution))
+        and (not distribution or normal_name(offer.distribution) == normal_name(distribution))
     ]
     if len(found) == 1:
         return found[0]

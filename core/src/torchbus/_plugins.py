@@ -30,7 +30,7 @@ from ._errors import (
 )
 from ._settings import PREFIX, ConfigFile, gather, read_config_file, setting_variable
 
-__all__ = ["Enabled", "Enabler", "as_list", "free_name", "instance_name", "load_kind"]
+__all__ = ["Enabled", "Enabler", "as_list", "free_name", "instance_name", "load_kind", "refuse_wrong_kind"]
 
 KIND_CLASSES: dict[PluginKind, type] = {
     "callbacks": Callback,
@@ -77,6 +77,16 @@ def load_kind(name: str, kind: PluginKind, offers: list[Offer] | None = None) ->
     if not (isinstance(loaded, type) and issubclass(loaded, KIND_CLASSES[kind])):
         raise _wrong_kind(offer, loaded)
     return loaded
+
+
+def refuse_wrong_kind(offer: Offer, loaded: object) -> None:
+    """Raise if what was loaded is of another kind than its entry point says."""
+    if offer.kind not in KIND_CLASSES:
+        return
+    expected = KIND_CLASSES[offer.kind]
+    fits = issubclass(loaded, expected) if isinstance(loaded, type) else isinstance(loaded, expected)
+    if not fits and not (callable(loaded) and not isinstance(loaded, type)):
+        raise _wrong_kind(offer, loaded)
 
 
 def _wrong_kind(offer: Offer, loaded: object) -> PluginLoadError:
@@ -269,11 +279,7 @@ class Enabler:
                 raise
             return loaded, None
         loaded = load_offer(offer)
-        if offer.kind in KIND_CLASSES:
-            expected = KIND_CLASSES[offer.kind]
-            fits = issubclass(loaded, expected) if isinstance(loaded, type) else isinstance(loaded, expected)
-            if not fits and not (callable(loaded) and not isinstance(loaded, type)):
-                raise _wrong_kind(offer, loaded)
+        refuse_wrong_kind(offer, loaded)
         return loaded, offer
 
     def _build(self, name: str, loaded: Any, offer: Offer | None, given: dict[str, Any], source: str) -> Enabled:

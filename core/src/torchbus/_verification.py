@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast, get_args
 
 from torchbus_hookspecs import FailurePolicy
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import Implementations, hook_arguments, hookimpl_options
+from ._adapters import Implementations, Refuse, hook_arguments, hookimpl_options, refuse
 from ._errors import PluginValidationError, did_you_mean
 
 __all__ = ["order_option", "policy_of", "verified_hookimpls"]
@@ -37,7 +37,7 @@ def order_option(plugin: object, option: str, name: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def verified_hookimpls(plugin: object, name: str, must_hear: bool) -> Implementations:
+def verified_hookimpls(plugin: object, name: str, must_hear: bool, refuse: Refuse = refuse) -> Implementations:
     """The hookimpls of a plugin; what does not fit the contract is refused before pluggy changes anything."""
     found: dict[str, str] = {}
     implementations = Implementations(plugin=plugin)
@@ -48,55 +48,63 @@ def verified_hookimpls(plugin: object, name: str, must_hear: bool) -> Implementa
             continue
         hook = options.get("specname") or attribute
         if hook in found:
-            raise PluginValidationError(
-                f"{name}: `{found[hook]}` and `{attribute}` both implement the hook `{hook}`. To fix: let one call the"
-                " other.",
-                plugin=name,
+            refuse(
+                PluginValidationError(
+                    f"{name}: `{found[hook]}` and `{attribute}` both implement the hook `{hook}`. To fix: let one call"
+                    " the other.",
+                    plugin=name,
+                )
             )
         found[hook] = attribute
         if hook not in HOOKS:
-            if options.get("optionalhook"):
-                continue
-            raise PluginValidationError(
-                f"{name}: there is no hook `{hook}`.{did_you_mean(hook, HOOKS)}"
-                " `torchbus_hookspecs.specs` documents every hook.",
-                plugin=name,
-            )
+            if not options.get("optionalhook"):
+                refuse(
+                    PluginValidationError(
+                        f"{name}: there is no hook `{hook}`.{did_you_mean(hook, HOOKS)}"
+                        " `torchbus_hookspecs.specs` documents every hook.",
+                        plugin=name,
+                    )
+                )
+            continue
         function = getattr(plugin, attribute)
-        _verify_arguments(function, hook, name)
-        _verify_wrapper(function, hook, name, options)
+        for error in (*_wrong_arguments(function, hook, name), *_wrong_wrapper(function, hook, name, options)):
+            refuse(error)
         setattr(implementations, attribute, function)
     if must_hear and not found:
-        raise PluginValidationError(
-            f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
-            " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
-            plugin=name,
+        refuse(
+            PluginValidationError(
+                f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
+                " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
+                plugin=name,
+            )
         )
     return implementations
 
 
-def _verify_arguments(function: Callable[..., Any], hook: str, name: str) -> None:
+def _wrong_arguments(function: Callable[..., Any], hook: str, name: str) -> Iterator[PluginValidationError]:
     known = hook_arguments(hook)
     for one in inspect.signature(function).parameters.values():
         is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         if is_needed and one.name not in known:
-            raise PluginValidationError(
+            yield PluginValidationError(
                 f"{name}: `{hook}` has no argument `{one.name}`.{did_you_mean(one.name, known)}"
                 f" It has: {', '.join(known) or 'none'}; take only those you need.",
                 plugin=name,
             )
 
 
-def _verify_wrapper(function: Callable[..., Any], hook: str, name: str, options: dict[str, Any]) -> None:
+def _wrong_wrapper(
+    function: Callable[..., Any], hook: str, name: str, options: dict[str, Any]
+) -> Iterator[PluginValidationError]:
     styles = [style for style in ("wrapper", "hookwrapper") if options.get(style)]
     if len(styles) == 2:
-        raise PluginValidationError(
+        yield PluginValidationError(
             f"{name}: `{hook}` is marked with `wrapper` and `hookwrapper`: they exclude each other. To fix: keep"
             " `wrapper`.",
             plugin=name,
         )
     if styles and not inspect.isgeneratorfunction(function):
-        raise PluginValidationError(
+        yield PluginValidationError(
             f"{name}: `{hook}` is marked as a wrapper, and does not `yield`. To fix: write `result = yield` where the"
             " others run, and return the result.",
             plugin=name,

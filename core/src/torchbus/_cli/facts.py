@@ -20,7 +20,7 @@ from .._bus import CALLBACK_SHAPE, LOGGER_SHAPE
 from .._discovery import Offer, load_offer
 from .._plugins import KIND_CLASSES, load_kind
 
-__all__ = ["Facts", "gather_facts"]
+__all__ = ["Facts", "facts_of", "gather_facts", "is_constructed", "load_quietly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,27 @@ def gather_facts(offer: Offer) -> Facts:
     Raises:
         PluginLoadError: it may not be used, cannot be imported, or is of another kind than it says.
     """
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for what was asked
-        plugin = load_offer(offer)
-        if isinstance(plugin, type) and offer.kind in KIND_CLASSES:
-            load_kind(f"{offer.distribution}:{offer.name}", offer.kind)  # raises for a class of another kind
+    plugin = load_quietly(offer)
+    if isinstance(plugin, type) and offer.kind in KIND_CLASSES:
+        load_kind(f"{offer.distribution}:{offer.name}", offer.kind)  # raises for a class of another kind
+    return facts_of(plugin)
+
+
+def load_quietly(offer: Offer) -> Any:
+    """Import a plugin; what it prints goes to stderr, since stdout is for what was asked."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return load_offer(offer)
+
+
+def is_constructed(plugin: Any) -> bool:
+    """Whether something is left to construct, from settings."""
+    return callable(plugin) and not isinstance(plugin, ModuleType | Callback | Logger)
+
+
+def facts_of(plugin: Any) -> Facts:
+    """Look at a plugin that is imported."""
     summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
-    if not callable(plugin) or isinstance(plugin, ModuleType | Callback | Logger):  # nothing is left to construct
+    if not is_constructed(plugin):
         return Facts(summary, [], _hooks(plugin), {})
     schema = settings_model(plugin).model_json_schema(by_alias=True, schema_generator=_TolerantSchema)
     return Facts(summary, describe_settings(plugin), _hooks(plugin), schema)

@@ -11,6 +11,7 @@ import typer
 
 from .._discovery import GROUPS, Offer, PluginKind, discover, find_offer
 from .._errors import did_you_mean
+from .check import check_plugins
 from .enabling import enable_text, example_text, full_name, given_by_trainer, remark, twins, used_by_default
 from .output import is_terminal, pad_columns, print_json, print_table, say
 from .scaffold import new_plugin
@@ -38,6 +39,7 @@ Kind = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+app.command("check")(check_plugins)
 app.command("new")(new_plugin)
 
 
