@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import hooks, plugins
+from .doctor import diagnose
 from .output import say
 
 __all__ = ["app"]
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(hooks.app, name="hooks")
+app.command("doctor")(diagnose)
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from .._discovery import Offer
 
-__all__ = ["TIMEOUT_S", "examine_all"]
+__all__ = ["TIMEOUT_S", "Found", "examine_all"]
 
 TIMEOUT_S = 30.0
 """Seconds that the plugins of one distribution may take to be imported and looked at."""
