@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import hooks, plugins
+from . import config, hooks, plugins
 from .doctor import diagnose
 from .output import say
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(hooks.app, name="hooks")
+app.add_typer(config.app, name="config")
 app.command("doctor")(diagnose)
 
 

@@ -81,6 +81,10 @@ class _TolerantSchema(GenerateJsonSchema):
 
     ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
+    def timedelta_schema(self, schema: Any) -> dict[str, Any]:
+        """A duration, in all the ways that ``Duration`` is read: not only as ISO 8601 has it."""
+        return {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "object"}]}
+
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
         return {}
 
