@@ -28,6 +28,7 @@ from ._errors import (
     PluginNotFoundError,
     did_you_mean,
 )
+from ._run_options import RUN_SOURCE, RunOptions, read_run_options
 from ._settings import PREFIX, ConfigFile, gather, read_config_file, setting_variable
 
 __all__ = ["Enabled", "Enabler", "as_list", "free_name", "instance_name", "load_kind", "refuse_wrong_kind"]
@@ -52,6 +53,7 @@ class Enabled:
         source: what enabled it, such as ``"the script"`` or ``"default"``.
         policy: what happens when it raises, where the settings say so.
         is_named: whether the user chose the instance name.
+        is_given: whether the script made it itself, so that no settings reach it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Enabled:
     source: str = "the script"
     policy: FailurePolicy | None = None
     is_named: bool = False
+    is_given: bool = False
 
 
 def instance_name(plugin: object) -> str:
@@ -105,20 +108,26 @@ class Enabler:
     Args:
         default_root_dir: given to plugins with a required setting ``save_dir`` that nobody sets.
         config: what the configuration file says; default: the nearest file is read.
+        run: what ``torchbus run`` asks for; default: what it handed over, if anything.
     """
 
     default_root_dir: str
     config: ConfigFile = field(default_factory=read_config_file)
+    run: RunOptions = field(default_factory=read_run_options)
     enabled: dict[str, Enabled] = field(default_factory=dict)
     switched_off: set[str] = field(default_factory=set)
     faults: list[tuple[str, list[Fault]]] = field(default_factory=list)
     _offers: list[Offer] | None = None
 
+    def __post_init__(self) -> None:
+        self.switched_off.update(self.run.off)
+
     # ---- asking ------------------------------------------------------------------------------------------------------
 
     def read_switches(self, requests: Any) -> None:
-        """Note every ``"no:NAME"`` first: what is switched off is not even imported."""
+        """Note every ``"no:NAME"`` first: what is switched off is not even imported. ``torchbus run`` has the last word."""
         named = {name for request in as_list(requests) if isinstance(request, Mapping) for name in request}
+        named |= {instance_name(request) for request in as_list(requests) if not isinstance(request, str | Mapping)}
         for request in as_list(requests):
             if isinstance(request, str) and request.startswith("no:"):
                 self._switch_off(request[3:], named)
@@ -126,6 +135,9 @@ class Enabler:
                 for name, settings in request.items():
                     if settings is False:
                         self._switch_off(name, set())
+        for name in self.run.off:
+            self._switch_off(name, named)
+        self.switched_off -= self.run.plugins.keys()
 
     def enable(self, requests: Any, source: str = "the script", kind: PluginKind | None = None) -> list[Enabled]:
         """Build what is asked for.
@@ -152,9 +164,36 @@ class Enabler:
                 raise MisconfigurationException(
                     f"{request.__name__} is a class. To fix: pass an instance, {request.__name__}(...), or its plugin name."
                 )
-            elif request is not None:
-                built += self._add(Enabled(free_name(instance_name(request), self.enabled), request, source=source))
+            elif request is not None and not self._is_off(request):
+                own = free_name(instance_name(request), self.enabled)
+                built += self._add(Enabled(own, request, source=source, is_given=True))
         return built
+
+    def enable_run_options(self) -> list[Enabled]:
+        """Enable what ``torchbus run`` asks for, after everything that the script and the file ask for.
+
+        Returns:
+            All of it, that which was enabled before included.
+
+        Raises:
+            MisconfigurationException: there are settings for an instance of the script's own.
+        """
+        found = []
+        for name, settings in self.run.plugins.items():
+            known = self.enabled.get(name)
+            if known is None:
+                plugin = {"plugin": settings["plugin"]} if "plugin" in settings else {}
+                found += self._by_name(name, plugin, RUN_SOURCE, None)
+                continue
+            if known.is_given and settings:
+                raise MisconfigurationException(
+                    f"`torchbus run --plugin {name}.{next(iter(settings))}=...`: the script makes `{name}` itself, as an"
+                    " instance, so that settings do not reach it. To fix: enable it by name in the script, or switch it off"
+                    f" with --no {name} and add another, as in --plugin other.plugin=NAME.",
+                    plugin=name,
+                )
+            found.append(known)
+        return found
 
     def enable_default(self, names: Iterable[str], explicit: bool) -> list[Enabled]:
         """Enable the first of ``names`` that is installed. None of them is an error only if ``explicit``."""
@@ -235,6 +274,13 @@ class Enabler:
             raise PluginNotFoundError(f"`no:{name}` switches nothing off.{hint}", plugin=name)
         self.switched_off.add(name)
 
+    def _is_off(self, plugin: object) -> bool:
+        """Whether an instance is switched off: by its instance name, or by the name under which its class is offered."""
+        targets = [offer.target.partition(":") for offer in self.offers if offer.name in self.switched_off]
+        return instance_name(plugin) in self.switched_off or any(
+            getattr(sys.modules.get(module), attribute, None) is type(plugin) for module, _, attribute in targets
+        )
+
     def _add(self, plugin: Enabled) -> list[Enabled]:
         if plugin.name in self.enabled:
             raise PluginConflictError(
@@ -254,7 +300,7 @@ class Enabler:
         if settings is None or settings is True:
             settings = {}
         if not isinstance(settings, Mapping):  # {"name": an instance}
-            return self._add(Enabled(name, settings, source=source, is_named=True))
+            return self._add(Enabled(name, settings, source=source, is_named=True, is_given=True))
         given = dict(settings)
         wanted = given.pop("plugin", None) or self.config.plugins.get(name, {}).get("plugin") or name
         loaded, offer = self._load(wanted, kind)
@@ -286,7 +332,9 @@ class Enabler:
         origin = offer.origin if offer else ""
         label = f"`{name}` ({origin})" if origin else f"`{name}`"
         is_ready = isinstance(loaded, ModuleType) or not callable(loaded) or isinstance(loaded, Callback | Logger)
-        values, sources = gather(name, _takes_nothing if is_ready else loaded, given, self.config)
+        values, sources = gather(
+            name, _takes_nothing if is_ready else loaded, given, self.config, self.run.plugins.get(name)
+        )
         values.pop("plugin", None)
         policy = values.pop("on_failure", None)
         faults = []

@@ -1,8 +1,9 @@
 """Where a plugin's settings come from, and which source wins.
 
-First wins, field by field: the script; environment variables (``TORCHBUS_EARLY_STOPPING__PATIENCE=5``); the table
-``[plugins.early_stopping]`` of ``torchbus.toml``, or ``[tool.torchbus.plugins.early_stopping]`` of ``pyproject.toml``,
-in the current folder or the nearest above it; the declaration's defaults.
+First wins, field by field: ``torchbus run``; the script; environment variables
+(``TORCHBUS_EARLY_STOPPING__PATIENCE=5``); the table ``[plugins.early_stopping]`` of ``torchbus.toml``, or
+``[tool.torchbus.plugins.early_stopping]`` of ``pyproject.toml``, in the current folder or the nearest above it; the
+declaration's defaults.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import MisconfigurationException
+from ._run_options import RUN_SOURCE
 
 __all__ = ["PREFIX", "ConfigFile", "environment_settings", "gather", "read_config_file", "setting_variable"]
 
@@ -112,7 +114,11 @@ def setting_variable(name: str, field: str) -> str:
 
 
 def gather(
-    name: str, declaration: Callable[..., Any], script: Mapping[str, Any], config: ConfigFile
+    name: str,
+    declaration: Callable[..., Any],
+    script: Mapping[str, Any],
+    config: ConfigFile,
+    run: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Settings of a plugin from all sources, and for each where it was read.
 
@@ -121,6 +127,7 @@ def gather(
         declaration: its class or factory.
         script: what the script gave.
         config: the configuration file.
+        run: what ``torchbus run`` gave.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -131,6 +138,7 @@ def gather(
             lambda field: f"environment variable {setting_variable(name, field)}",
         ),
         (script, lambda field: "the script"),
+        (run or {}, lambda field: RUN_SOURCE),
     )
     for layer, source in layers:
         for field, value in layer.items():

@@ -81,6 +81,12 @@ class Wiring:
         for one in built:
             self._place(one)
         self._add_loggers(logger)
+        for one in enabler.enable_run_options():
+            if not any(one.object is placed for placed in (*self.callbacks, *self.loggers, *self.others)):
+                self._place(one)
+        if (logger is None or logger is True) and not self.loggers:
+            for one in enabler.enable_default(DEFAULTS["logger"], explicit=logger is True):
+                self._place(one)
         enabler.raise_faults()
         for role in ("checkpoint", "progress_bar", "summary"):
             self._add_default(role, options[role], role not in without)
@@ -102,12 +108,9 @@ class Wiring:
     def _add_loggers(self, logger: Any) -> None:
         if logger is False:
             self.loggers.clear()
+        if logger is None or isinstance(logger, bool):
             return
-        if logger is None or logger is True:
-            enabled = [] if self.loggers else self.enabler.enable_default(DEFAULTS["logger"], explicit=logger is True)
-        else:
-            enabled = self.enabler.enable(logger, kind="loggers")
-        for one in enabled:
+        for one in self.enabler.enable(logger, kind="loggers"):
             if one.object is not None and not isinstance(one.object, Logger):
                 raise MisconfigurationException(
                     f"Trainer(logger={one.object!r}): it is no logger. To fix: pass an instance of a Logger, its plugin"
@@ -118,10 +121,12 @@ class Wiring:
     def _add_default(self, role: str, wanted: bool | None, has_default: bool) -> None:
         """Add the default of a role where nobody fills it, and refuse one that fills a role which is switched off."""
         found = [one for one in self.callbacks if _role(one) == role]
-        if wanted is False and found and role != "summary":
+        asked = [self.enabler.enabled[name].object for name in self.enabler.run.plugins if name in self.enabler.enabled]
+        refused = [one for one in found if not any(one is other for other in asked)]
+        if wanted is False and refused and role != "summary":
             option = {"checkpoint": "enable_checkpointing", "progress_bar": "enable_progress_bar"}[role]
             raise MisconfigurationException(
-                f"Trainer was given `{option}=False` but found `{type(found[0]).__name__}` among its callbacks. To fix:"
+                f"Trainer was given `{option}=False` but found `{type(refused[0]).__name__}` among its callbacks. To fix:"
                 " remove one of them."
             )
         if role == "progress_bar" and len(found) > 1:

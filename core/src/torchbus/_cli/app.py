@@ -9,6 +9,7 @@ import typer
 from . import config, hooks, plugins
 from .doctor import diagnose
 from .output import say
+from .run import run_script
 
 __all__ = ["app"]
 
@@ -23,6 +24,7 @@ app.add_typer(plugins.app, name="plugins")
 app.add_typer(hooks.app, name="hooks")
 app.add_typer(config.app, name="config")
 app.command("doctor")(diagnose)
+app.command("run", context_settings={"ignore_unknown_options": True})(run_script)
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from torchbus_hookspecs import CONTRACT_VERSION
 
 from .._discovery import ALLOW_VARIABLE, STANDARD, Offer, discover, is_allowed, normal_name
 from .._errors import TorchbusError, did_you_mean
+from .._run_options import RUN_VARIABLE
 from .._settings import PREFIX, ConfigFile, read_config_file, setting_variable
 from .check import Timeout, count_of
 from .children import TIMEOUT_S, Found, examine_all
@@ -22,7 +23,7 @@ from .output import pad_columns, print_json, say
 
 __all__ = ["diagnose"]
 
-KNOWN_VARIABLES = {ALLOW_VARIABLE}
+KNOWN_VARIABLES = {ALLOW_VARIABLE, RUN_VARIABLE}
 """Variables that begin like settings and are none."""
 
 
