@@ -17,7 +17,6 @@ app = typer.Typer(
     help="PyTorch training on a hook bus.",
     epilog="Exit codes: 0 fine; 1 the asked-for thing is not there or broken; 2 wrong usage.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(plugins.app, name="plugins")

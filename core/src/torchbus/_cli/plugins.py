@@ -15,6 +15,7 @@ from .check import check_plugins
 from .enabling import enable_text, example_text, full_name, given_by_trainer, remark, twins, used_by_default
 from .output import is_terminal, pad_columns, print_json, print_table, say
 from .scaffold import new_plugin
+from .why import why_plugin
 
 if TYPE_CHECKING:
     from torchbus_hookspecs.settings import Setting
@@ -40,6 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 app.command("check")(check_plugins)
+app.command("why", context_settings={"ignore_unknown_options": True})(why_plugin)
 app.command("new")(new_plugin)
 
 
