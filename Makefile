@@ -7,6 +7,7 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/*/pyproject.toml))
 CONTRIB := $(patsubst %/pyproject.toml,./%,$(wildcard contrib/plugins/*/pyproject.toml))
 SOURCES := hookspecs/src core/src $(addsuffix /src,$(PLUGINS))
 WORKSPACE := $(foreach one,hookspecs core[cli] $(PLUGINS),--editable ./$(one))
+BENCHMARKS := bus step peers growth checkpoints start
 MARK := .venv/.installed
 
 .PHONY: demo test lint bench docs clean
@@ -31,9 +32,11 @@ test: lint  ## everything that must hold
 	$(PIP) --no-build-isolation $(CONTRIB) ./contrib/template
 	$(BIN)/pytest
 
-bench: $(MARK)  ## how fast the bus and the loop are, side by side with pluggy and a plain loop
-	$(BIN)/python tests/benchmarks/bus.py
-	$(BIN)/python tests/benchmarks/step.py
+bench: $(MARK)  ## how fast everything is, side by side with pluggy, a plain loop and other libraries: half an hour
+	$(PIP) --no-build-isolation --editable ".[bench]"
+	mkdir -p build/bench
+	for one in $(BENCHMARKS); do $(BIN)/python tests/benchmarks/$$one.py --json build/bench/$$one.json || exit 1; done
+	$(BIN)/python tests/benchmarks/report.py build/bench
 
 docs: $(MARK)  ## check that every example of the documentation runs
 	$(PIP) --no-build-isolation $(CONTRIB)

@@ -6,13 +6,13 @@ Three questions: an event that nobody hears, one heard by ten implementations, o
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import timeit
 from pathlib import Path
 from typing import Any
 
 import pluggy
+from measuring import clock, save
 from torchbus import Bus, Callback
 from torchbus_hookspecs import specs
 from torchbus_hookspecs.events import TrainBatchEnd
@@ -31,7 +31,7 @@ class Hearing(Callback):
 
 
 def nanoseconds(statement: str, names: dict[str, Any]) -> float:
-    timer = timeit.Timer(statement, globals={**VALUES, **names})
+    timer = timeit.Timer(statement, globals={**VALUES, **names}, timer=clock)
     return min(timer.repeat(ROUNDS, NUMBER)) / NUMBER * 1e9
 
 
@@ -67,8 +67,7 @@ def main() -> None:
     ten = figures["ten hear: torchbus"] / figures["ten hear: direct calls"]
     print(f"nobody hears: {empty:.3f} of pluggy's empty call")
     print(f"ten hear:     {ten:.3f} of ten direct calls")
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    save(options.json, figures)
 
 
 if __name__ == "__main__":

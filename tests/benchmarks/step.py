@@ -9,18 +9,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import platform
 import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import torchbus as L
+from measuring import clock, save
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchbus.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, Timer
@@ -99,40 +98,40 @@ class Watcher(L.Callback):
 def plain_loop(loader: Batches) -> float:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    start = time.perf_counter()
+    start = clock()
     for inputs, targets in loader:
         loss = nn.functional.cross_entropy(model(inputs), targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return (time.perf_counter() - start) / len(loader)
+    return (clock() - start) / len(loader)
 
 
 def plain_evaluation(loader: Batches) -> float:
     model = network().eval()
-    start = time.perf_counter()
+    start = clock()
     with torch.inference_mode():
         for inputs, targets in loader:
             nn.functional.cross_entropy(model(inputs), targets)
-    return (time.perf_counter() - start) / len(loader)
+    return (clock() - start) / len(loader)
 
 
 def plain_prediction(loader: Batches) -> float:
     model = network().eval()
-    start = time.perf_counter()
+    start = clock()
     with torch.inference_mode():
         [model(inputs) for inputs, _ in loader]
-    return (time.perf_counter() - start) / len(loader)
+    return (clock() - start) / len(loader)
 
 
 class Clock(L.Callback):
     """Times the epoch alone, as the plain loop is timed."""
 
     def on_train_epoch_start(self, trainer, pl_module):
-        self.start = time.perf_counter()
+        self.start = clock()
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.seconds = time.perf_counter() - self.start
+        self.seconds = clock() - self.start
 
     on_validation_epoch_start = on_predict_epoch_start = on_train_epoch_start
     on_validation_epoch_end = on_predict_epoch_end = on_train_epoch_end
@@ -218,8 +217,7 @@ def main() -> None:
     print(f"{'case':<20}{'min us':>9}{'median us':>11}{'ratio of minima':>17}{'of medians':>12}")
     for plain, base, cases in COMPARISONS:
         figures |= compare(plain, base, cases, loader, options.rounds)
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    save(options.json, figures)
 
 
 if __name__ == "__main__":
