@@ -74,7 +74,7 @@ def one_size(parameters: int, rounds: int, root: str | None) -> dict[str, Any]:
             accelerator="cpu", max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, default_root_dir=folder,
         )  # fmt: skip
-        trainer.fit(module, [torch.ones(1)])
+        trainer.fit(module, torch.utils.data.DataLoader(torch.ones(1)))
         plain, ours = Path(folder, "plain.pt"), Path(folder, "ours.ckpt")
         state = {"state_dict": module.state_dict(), "optimizer_states": [trainer.optimizers[0].state_dict()]}
         figures = measure(

@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=150, help="of each short run")
     parser.add_argument("--longest", type=int, default=STEPS[-1], help="leave out runs of more steps")
+    parser.add_argument("--part", action="append", help="only this part; may be given several times")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -214,9 +215,9 @@ def main() -> None:
         "registered": lambda: by_registered(options.rounds),
     }
     figures = {}
-    for title, measure in parts.items():
+    for title in options.part or parts:
         with contextlib.redirect_stdout(io.StringIO()):
-            figures[title] = measure()
+            figures[title] = parts[title]()
         show(title, figures[title])
     save(options.json, figures)
 
