@@ -109,13 +109,7 @@ class Bus:
         name = name or _default_name(plugin)
         self._refuse_twins(plugin, name)
         shape = shape or _shape_of(plugin)
-        label = f"{name} ({origin})" if origin else name
-        try:
-            adapted = adapt(plugin, shape, label, self.scope) if shape else plugin
-            implementations = verified_hookimpls(adapted, label, must_hear=shape is None)
-        except PluginValidationError as error:
-            error.plugin = name
-            raise
+        implementations = self._verified(plugin, shape, name, origin)
         record = Plugin(
             name,
             plugin,
@@ -139,6 +133,16 @@ class Bus:
             self.unregister(name)
             raise
         return name
+
+    def _verified(self, plugin: object, shape: Shape | None, name: str, origin: str) -> object:
+        """What pluggy registers for a plugin, once it is known to fit."""
+        label = f"{name} ({origin})" if origin else name
+        try:
+            adapted = adapt(plugin, shape, label, self.scope) if shape else plugin
+            return verified_hookimpls(adapted, label, must_hear=shape is None)
+        except PluginValidationError as error:
+            error.plugin = name
+            raise
 
     def _refuse_twins(self, plugin: object, name: str) -> None:
         if name in self._plugins:

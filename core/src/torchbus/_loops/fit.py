@@ -138,17 +138,15 @@ class FitLoop(FitLoopPaths):
         results.batch, results.batch_size, results.in_batches = batch, None, True
         is_last = fetcher.done or batch_idx + 1 >= self.max_batches
 
-        # no batch: neither step nor start, but an end; whoever counts the ends of batches counts all that were fetched
-        answers = self.train_batch_start(trainer, module, batch, batch_idx) if batch is not None else None
+        # without a batch neither start nor step, but an end: whoever counts ends counts all batches that were fetched
+        answers = self.train_batch_start(trainer, module, batch, batch_idx) if batch is not None else ()
         if answers and -1 in answers:
             progress.batches_done += 1
             self._step_schedulers(is_accumulating=False, is_last=True)
             return False
         accumulate = trainer.accumulate_grad_batches
         is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
-        if batch is None:
-            _warn_of_no_batch()
-        outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else None
+        outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else _warn_of_no_batch()
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
