@@ -146,7 +146,9 @@ class FitLoop(FitLoopPaths):
             return False
         accumulate = trainer.accumulate_grad_batches
         is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
-        outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else _warn_of_no_batch()
+        if batch is None:
+            _warn_of_no_batch()
+        outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else None
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
