@@ -232,7 +232,7 @@ def test_a_script_trains_with_plugins_enabled_by_name(
 
 
 def test_the_core_with_one_plugin_is_enough(tmp_path: Path, environment: Callable[[Iterable[str]], Path]) -> None:
-    names = ["torchbus-hookspecs", "torchbus-core", "torchbus-stopping", "torchbus-cpu"]
+    names = ["torchbus-hookspecs", "torchbus-core", "torchbus-stopping"]
     python = environment(names)
     told = output(python, tmp_path / "empty", ALONE)
     assert told["epochs"] == 2, "the second epoch is no hundred better than the first, so it is the last"

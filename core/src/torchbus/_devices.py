@@ -12,6 +12,7 @@ from torchbus_hookspecs import Accelerator, Strategy
 
 from ._discovery import Offer
 from ._errors import MisconfigurationException, PluginLoadError, PluginNotFoundError, TorchbusError
+from ._host import HostAccelerator
 from ._plugins import load_kind
 
 __all__ = ["choose_accelerator", "choose_strategy"]
@@ -19,7 +20,8 @@ __all__ = ["choose_accelerator", "choose_strategy"]
 GPUS = ("cuda", "mps")
 """What ``accelerator="gpu"`` means, the first that is available. ``"auto"`` looks for these first."""
 LAST_RESORT = "cpu"
-"""What ``"auto"`` takes where neither these nor any other installed accelerator says that it is available."""
+"""What ``"auto"`` takes where neither these nor any other installed accelerator says that it is available; where even
+that is not installed, the core has the CPU itself."""
 
 
 def choose_accelerator(wanted: Any, devices: Any, offers: list[Offer]) -> tuple[Accelerator, list[torch.device]]:
@@ -82,7 +84,9 @@ def _find(wanted: Any, offers: list[Offer]) -> Accelerator:
     """The accelerator that a name means, ready or not."""
     if wanted == "auto":
         found = next(_available([*GPUS, *sorted(_names(offers) - {*GPUS, LAST_RESORT})], offers), None)
-        return found or _build(LAST_RESORT, _load(LAST_RESORT, offers))
+        if found is not None:
+            return found
+        return _build(LAST_RESORT, _load(LAST_RESORT, offers)) if LAST_RESORT in _names(offers) else HostAccelerator()
     if wanted == "gpu":
         found = next(_available(GPUS, offers), None)
         if found is None:

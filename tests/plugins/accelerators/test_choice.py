@@ -92,3 +92,14 @@ def test_an_instance_and_a_strangers_name_are_taken():
         assert isinstance(trainer(accelerator="abacus").accelerator, Abacus)
         with pytest.raises(ValueError, match="Did you mean `abacus`"):
             trainer(accelerator="abacos")
+
+
+def test_without_any_accelerator_installed_a_run_has_the_cpu() -> None:
+    from torchbus import _devices
+
+    accelerator, devices = _devices.choose_accelerator("auto", "auto", [])
+    assert accelerator.name() == "cpu" and devices == [torch.device("cpu")]
+    with pytest.raises(MisconfigurationException, match="pip install torchbus-cpu"):
+        _devices.choose_accelerator("auto", 2, [])
+    with pytest.raises(ValueError, match="It comes with torchbus-cpu"):
+        _devices.choose_accelerator("cpu", "auto", [])
