@@ -17,7 +17,6 @@ import torchbus_csv
 import yaml
 from torchbus_csv import CSVLogger, CSVWriter
 from torchbus_hookspecs import Logger, MisconfigurationException
-from torchbus_hookspecs.settings import describe_settings
 
 
 @pytest.fixture(autouse=True)
@@ -381,16 +380,6 @@ def test_wrong_settings_are_refused_with_what_is_expected(tmp_path: Path) -> Non
         CSVLogger(tmp_path, prefx="a")  # type: ignore[call-arg]
     with pytest.raises(MisconfigurationException, match=r"CSVLogger: `save_dir` is 's3://bucket'.*local file system"):
         CSVLogger("s3://bucket")
-
-
-def test_the_settings_table_of_the_readme_is_that_of_the_code() -> None:
-    readme = Path(torchbus_csv.__file__).parents[2] / "README.md"
-    if not readme.exists():
-        pytest.skip("installed without its README")
-    text = readme.read_text().replace("\\|", "|")
-    for setting in describe_settings(CSVLogger):
-        default = "required" if setting.required else f"`{setting.default}`"
-        assert f"| `{setting.name}` | `{setting.type}` | {default} | {setting.description}" in text
 
 
 def test_the_facade_says_all_there_is() -> None:

@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 import torch
 import torchbus as L
-import torchbus_tensorboard
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchbus_hookspecs import Logger, MisconfigurationException
-from torchbus_hookspecs.settings import describe_settings
 from torchbus_tensorboard import TensorBoardLogger
 
 
@@ -299,13 +297,3 @@ def test_wrong_settings_are_refused_with_the_nearest_name(tmp_path: Path) -> Non
         TensorBoardLogger(tmp_path, log_dir="elsewhere")
     with pytest.raises(MisconfigurationException, match="`default_hp_metric` is 'perhaps'"):
         TensorBoardLogger(tmp_path, default_hp_metric="perhaps")  # type: ignore[arg-type]
-
-
-def test_the_settings_table_of_the_readme_is_that_of_the_code() -> None:
-    readme = Path(torchbus_tensorboard.__file__).parents[2] / "README.md"
-    if not readme.exists():
-        pytest.skip("installed without its README")
-    text = readme.read_text().replace("\\|", "|")
-    for setting in describe_settings(TensorBoardLogger):
-        default = "required" if setting.required else f"`{setting.default}`"
-        assert f"| `{setting.name}` | `{setting.type}` | {default} | {setting.description}" in text
