@@ -34,7 +34,9 @@ def test_each_plugin_has_its_table_in_the_readme_of_its_distribution(generate: A
     missing = [
         name
         for name, plugin in generate.declared_plugins().items()
-        if plugin.settings and f"<!-- settings: {name} -->" not in (plugin.folder / "README.md").read_text()
+        if plugin.settings
+        and "contrib" not in plugin.folder.parts
+        and f"<!-- settings: {name} -->" not in (plugin.folder / "README.md").read_text()
     ]
     assert not missing
 

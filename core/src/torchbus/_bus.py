@@ -385,7 +385,7 @@ class Bus:
             self.unregister(plugin.name)
         return is_there
 
-    def _tell_of_failure(self, plugin: str, hook: str, error: BaseException, quarantined: bool) -> None:
+    def _tell_of_failure(self, plugin: str, hook: str, error: Exception, quarantined: bool) -> None:
         publish = self._publisher(PluginFailed.hook_name)
         if publish is not None:
             publish(plugin, hook, error, quarantined)

@@ -25,9 +25,7 @@ class Faults:
         quarantined: plugins that were switched off for failing too often, in that order.
     """
 
-    def __init__(
-        self, switch_off: Callable[[Plugin], bool], tell: Callable[[str, str, BaseException, bool], None]
-    ) -> None:
+    def __init__(self, switch_off: Callable[[Plugin], bool], tell: Callable[[str, str, Exception, bool], None]) -> None:
         self.quarantined: list[Plugin] = []
         self._switch_off = switch_off
         self._tell = tell
@@ -43,8 +41,12 @@ class Faults:
             note = f"Raised by plugin {plugin}, in its `{hook}`."
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
+            if not isinstance(
+                error, Exception
+            ):  # no failure: some use one to leave a hook's caller, and catch it further out
+                return False
             plugin.last_failure = hook, error
-            if plugin.policy == "raise" or not isinstance(error, Exception):
+            if plugin.policy == "raise":
                 self._tell_of(plugin, hook, error, quarantined=False)
                 return False
             self._tell_of(plugin, hook, error, quarantined=self._strike(plugin, hook, error))
@@ -68,7 +70,7 @@ class Faults:
             )
         return True
 
-    def _tell_of(self, plugin: Plugin, hook: str, error: BaseException, quarantined: bool) -> None:
+    def _tell_of(self, plugin: Plugin, hook: str, error: Exception, quarantined: bool) -> None:
         if self._is_telling:  # a plugin that fails while it is told of a failure
             return
         self._is_telling = True
