@@ -1,12 +1,9 @@
-"""Tables that are made from the code are those that the code makes now."""
+"""What is made from the code is what the code makes now."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,26 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_tables_are_up_to_date(generate: Any) -> None:
-    pages = [page for pattern in generate.PAGES for page in ROOT.glob(pattern)]
-    stale = [page.name for page in pages if generate.renewed(page.read_text()) != page.read_text()]
+def test_nothing_generated_is_out_of_date(generate: Any) -> None:
+    stale = [file.relative_to(ROOT).as_posix() for file, _ in generate.stale_files()]
     assert not stale, f"{stale}: run `python docs/generate.py`"
 
 
 def test_each_plugin_has_its_table_in_the_readme_of_its_distribution(generate: Any) -> None:
+    from generating.plugins import declared_plugins
+
     missing = [
         name
-        for name, plugin in generate.declared_plugins().items()
+        for name, plugin in declared_plugins().items()
         if plugin.settings
         and "contrib" not in plugin.folder.parts
         and f"<!-- settings: {name} -->" not in (plugin.folder / "README.md").read_text()
@@ -42,7 +30,9 @@ def test_each_plugin_has_its_table_in_the_readme_of_its_distribution(generate: A
 
 
 def test_each_setting_is_described_and_used_by_a_test(generate: Any) -> None:
-    for plugin in generate.declared_plugins().values():
+    from generating.plugins import declared_plugins
+
+    for plugin in declared_plugins().values():
         undescribed = [one.name for one in plugin.settings if not one.description]
         assert not undescribed, f"{plugin.name}: {undescribed}"
     untested = re.findall(r"\| `(\w+)` \| `(\w+)` \| .* \| none \|", generate.coverage_table())
@@ -50,7 +40,29 @@ def test_each_setting_is_described_and_used_by_a_test(generate: Any) -> None:
 
 
 def test_a_stale_table_is_seen(generate: Any) -> None:
-    page = "<!-- settings: timer -->\n| old |\n<!-- end -->\n"
-    renewed = generate.renewed(page)
+    page = "by hand\n<!-- settings: timer -->\n| old |\n<!-- end -->\nby hand\n"
+    renewed = generate.renewed(page, generate.GENERATORS)
     assert "| `interval` |" in renewed and "old" not in renewed
-    assert generate.renewed(renewed) == renewed
+    assert renewed.startswith("by hand\n<!-- settings: timer -->") and renewed.endswith("<!-- end -->\nby hand\n")
+    assert generate.renewed(renewed, generate.GENERATORS) == renewed
+
+
+def test_marks_that_nobody_fills_and_plugins_that_are_not_here_keep_their_text(generate: Any) -> None:
+    page = "<!-- settings: nobody -->\n| kept |\n<!-- end -->\n<!-- nothing: such -->\nkept\n<!-- end -->\n"
+    assert generate.renewed(page, generate.GENERATORS) == page
+
+
+def test_checking_writes_nothing_and_fails(
+    generate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("<!-- settings: timer -->\n| old |\n<!-- end -->\n")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
+    assert generate.main() == 1
+    assert "README.md: out of date" in capsys.readouterr().out and "old" in page.read_text()
+    monkeypatch.setattr("sys.argv", ["generate.py"])
+    assert generate.main() == 0
+    assert "interval" in page.read_text()
+    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
+    assert generate.main() == 0
