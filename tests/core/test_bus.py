@@ -485,7 +485,7 @@ def test_an_existing_event_can_be_emitted(bus: Bus) -> None:
 
 @pytest.mark.parametrize("wrong", [Event, object, "on_train_start", TrainStart(1, 2)])
 def test_only_event_classes_of_hooks_have_emitters(bus: Bus, wrong: Any) -> None:
-    with pytest.raises(TypeError, match="expected an event class of torchbus_hookspecs"):
+    with pytest.raises(TypeError, match=r"^emitter\(\) takes an event class of "):
         bus.emitter(wrong)
 
 

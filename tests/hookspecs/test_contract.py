@@ -261,13 +261,36 @@ def test_a_callback_without_methods_can_be_made() -> None:
 def test_hookimpl_refuses_a_name_where_a_tuple_of_names_is_meant() -> None:
     def on_train_start() -> None: ...
 
-    with pytest.raises(TypeError, match=r"hookimpl\(before='early'\): expected a tuple of plugin names.*\('early',\)"):
+    with pytest.raises(
+        TypeError, match=r"hookimpl\(before='early'\) on .*: expected a tuple of plugin names.*\('early',\)"
+    ):
         torchbus_hookspecs.hookimpl(before="early")(on_train_start)
+    with pytest.raises(TypeError, match=r"hookimpl\(after=\(1,\)\) on .*on_train_start`: expected names of plugins"):
+        torchbus_hookspecs.hookimpl(after=(1,))(on_train_start)
 
 
 def test_hookimpl_refuses_unknown_ranks() -> None:
-    with pytest.raises(ValueError, match=r"hookimpl\(ranks='one'\): expected 'all' or 'zero'"):
-        torchbus_hookspecs.hookimpl(ranks="one")
+    def on_train_start() -> None: ...
+
+    with pytest.raises(ValueError, match=r"hookimpl\(ranks='one'\) on .*on_train_start`: expected 'all' or 'zero'"):
+        torchbus_hookspecs.hookimpl(ranks="one")(on_train_start)
+
+
+@pytest.mark.parametrize("member", [staticmethod, classmethod])
+def test_hookimpl_goes_on_either_side_of_other_markers_of_methods(member: Any) -> None:
+    def on_train_start() -> None: ...
+
+    for marked in (
+        torchbus_hookspecs.hookimpl(member(on_train_start)),
+        member(torchbus_hookspecs.hookimpl(on_train_start)),
+    ):
+        assert marked.__func__.torchbus_impl["ranks"] == "all"
+
+
+@pytest.mark.parametrize("wrong", [3, property(lambda self: 1), Callback])
+def test_hookimpl_refuses_what_is_no_function(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"hookimpl\(.*\): it marks functions and methods\."):
+        torchbus_hookspecs.hookimpl(wrong)
 
 
 def test_public_names_of_the_contract_exist() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "adapt",
     "hook_arguments",
     "hookimpl_options",
+    "idle_body",
     "overridden_methods",
     "refuse",
     "target_of",
@@ -141,6 +143,8 @@ def adapt(plugin: object, shape: Shape, name: str, scope: Scope, refuse: Refuse 
             options["trylast"] = True
         arguments = hook_arguments(hook)
         own = arguments if shape.leading or arguments[:1] != ("trainer",) else arguments[2:]
+        for error in idle_body(method, hook, name, options):
+            refuse(error)
         try:
             target = _target(hook, method, own, shape, name, scope)
         except PluginValidationError as error:
@@ -150,6 +154,31 @@ def adapt(plugin: object, shape: Shape, name: str, scope: Scope, refuse: Refuse 
     for hook, method in _decorated_methods(plugin, shape):
         setattr(namespace, hook, method)
     return namespace
+
+
+_LAZY = frozenset(
+    {"forward", "predict_step"} | {f"{stage}_dataloader" for stage in ("train", "val", "test", "predict")}
+)
+"""Hooks whose result may be a generator: it is iterated, or handed to the user."""
+
+
+def idle_body(
+    function: Callable[..., Any], hook: str, name: str, options: Mapping[str, Any]
+) -> Iterator[PluginValidationError]:
+    """What calling an implementation would only make an object of, whose body nobody runs."""
+    called = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  # its own
+    if hook != "forward" and (inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)):
+        yield PluginValidationError(
+            f"{name}: `{hook}` is an `async def`, and hooks are not awaited: its body would never run. To fix: write `def`.",
+            plugin=name,
+        )
+    is_wrapper = options.get("wrapper") or options.get("hookwrapper")
+    if inspect.isgeneratorfunction(called) and not is_wrapper and hook not in _LAZY:
+        yield PluginValidationError(
+            f"{name}: `{hook}` has a `yield` and is no wrapper: its body would never run. To fix: mark it with"
+            " `@hookimpl(wrapper=True)`, or leave `yield` out.",
+            plugin=name,
+        )
 
 
 def _decorated_methods(plugin: object, shape: Shape) -> list[tuple[str, Callable[..., Any]]]:
@@ -275,16 +304,30 @@ def _without_needless_index(method: Callable[..., Any], scope: Scope) -> Callabl
 
 
 def _near_misses(plugin: object, shape: Shape, name: str) -> Iterator[PluginValidationError]:
-    for owner in type(plugin).__mro__:
-        if owner in shape.base.__mro__:
-            break
-        for attribute, value in vars(owner).items():
-            if attribute.startswith("_") or attribute in HOOKS or hasattr(shape.base, attribute):
-                continue
-            hint = did_you_mean(attribute, shape.hooks, cutoff=0.88)
-            if inspect.isfunction(value) and hookimpl_options(value) is None and hint:
+    """Methods that look like hooks, and that nobody would ever call."""
+    owners = itertools.takewhile(lambda owner: owner not in shape.base.__mro__, type(plugin).__mro__)
+    members: dict[str, tuple[type, Any]] = {}
+    for owner in owners:
+        members = {attribute: (owner, value) for attribute, value in vars(owner).items()} | members
+    for attribute, (owner, value) in members.items():
+        if attribute.startswith("_") or hasattr(shape.base, attribute) or not inspect.isfunction(value):
+            continue
+        if any(hookimpl_options(vars(each).get(attribute)) for each in type(plugin).__mro__):
+            continue
+        where = f"{name}: {owner.__qualname__}.{attribute} would never be called"
+        if attribute in HOOKS:
+            # `save` or `forward` may be a method of its own; with these names or a trainer, it is meant for the bus
+            if attribute.startswith(("on_", "configure_")) or "trainer" in inspect.signature(value).parameters:
                 yield PluginValidationError(
-                    f"{name}: {owner.__qualname__}.{attribute} would never be called, since there is no such hook.{hint}"
-                    " To fix: correct the name, or begin it with an underscore if it is a method of your own.",
+                    f"{where}, since {shape.base.__name__} has no method of that name. To fix: mark it with `@hookimpl`;"
+                    f" it may then take: {', '.join(hook_arguments(attribute))}.",
                     plugin=name,
                 )
+            continue
+        hint = did_you_mean(attribute, shape.hooks, cutoff=0.88)
+        if hint:
+            yield PluginValidationError(
+                f"{where}, since there is no such hook.{hint} To fix: correct the name, or begin it with an underscore if"
+                " it is a method of your own.",
+                plugin=name,
+            )

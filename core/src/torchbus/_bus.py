@@ -24,7 +24,7 @@ from ._errors import PluginConflictError, PluginValidationError
 from ._faults import Faults
 from ._ordering import order_names
 from ._record import Plugin
-from ._subscriptions import Subscription
+from ._subscriptions import Subscription, refuse_wrong_event, refuse_wrong_filters, refuse_wrong_handler
 from ._verification import order_option, policy_of, verified_hookimpls
 
 __all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Subscription", "Watcher"]
@@ -226,12 +226,14 @@ class Bus:
             event: an event's class, or ``Event`` for all of them.
             handler: called with the event.
             every, once, before, after: hear only each n-th event, only the n-th, only those before or after the n-th.
+
+        Raises:
+            TypeError: the event is no event class, the handler cannot be called with it, or a filter is no whole number.
+            ValueError: the filters would let nothing through.
         """
-        if not (isinstance(event, type) and issubclass(event, Event)):  # type: ignore[redundant-expr]  # untyped callers
-            raise TypeError(f"subscribe() takes an event class of torchbus_hookspecs.events, not {event!r}.")
-        for option, value in (("every", every), ("once", once), ("before", before)):
-            if value is not None and value < 1:
-                raise ValueError(f"subscribe({event.__name__}, {option}={value}): it must be at least 1.")
+        refuse_wrong_event(event, "subscribe()")
+        refuse_wrong_handler(event, handler)
+        refuse_wrong_filters(event, every=every, once=once, before=before, after=after)
         subscription = Subscription(event, handler, self._unsubscribe, every, once, before, after)
         self._subscriptions.append(subscription)
         self._recompile(None)
@@ -395,7 +397,8 @@ class Bus:
 def _event_class(event: Callable[..., Event]) -> type[Event]:
     if isinstance(event, type) and issubclass(event, Event) and event.hook_name:
         return event
-    raise TypeError(f"expected an event class of torchbus_hookspecs.events, such as TrainBatchEnd, not {event!r}")
+    refuse_wrong_event(event, "emitter()")
+    raise TypeError(f"emitter() takes an event class of a hook, such as TrainBatchEnd, not {event!r}.")
 
 
 def _default_name(plugin: object) -> str:

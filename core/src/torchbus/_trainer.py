@@ -46,6 +46,7 @@ from ._requirements import check_model, split_data
 from ._rng import set_determinism
 from ._silent_logger import SilentLogger
 from ._state import TrainerFn, TrainerState
+from ._subscriptions import refuse_wrong_event
 from ._surface import TrainerSurface
 from ._time_limit import TimeLimit
 from ._trial import Trial, trial
@@ -407,8 +408,7 @@ class Trainer(TrainerSurface):
         after: int = 0,
     ) -> Callable[[Callable[[E], object]], Subscription[E]]:
         """A decorator that subscribes a function to an event; see ``Bus.subscribe`` for the filters."""
-        if not (isinstance(event, type) and issubclass(event, Event)):  # type: ignore[redundant-expr]  # untyped callers
-            raise TypeError(f"trainer.on() takes an event class of torchbus_hookspecs.events, not {event!r}.")
+        refuse_wrong_event(event, "trainer.on()")
 
         def subscribe(handler: Callable[[E], object]) -> Subscription[E]:
             return self.bus.subscribe(event, handler, every=every, once=once, before=before, after=after)

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from torchbus_hookspecs import FailurePolicy
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import Implementations, Refuse, hook_arguments, hookimpl_options, refuse
+from ._adapters import TARGET, Implementations, Refuse, hook_arguments, hookimpl_options, idle_body, refuse
 from ._errors import PluginValidationError, did_you_mean
 
 __all__ = ["order_option", "policy_of", "verified_hookimpls"]
@@ -67,22 +67,27 @@ def verified_hookimpls(plugin: object, name: str, must_hear: bool, refuse: Refus
                 )
             continue
         function = getattr(plugin, attribute)
+        if not hasattr(function, TARGET):  # what adapts a method has been looked at
+            for error in idle_body(function, hook, name, options):
+                refuse(error)
         for error in (*_wrong_arguments(function, hook, name), *_wrong_wrapper(function, hook, name, options)):
             refuse(error)
         setattr(implementations, attribute, function)
     if must_hear and not found:
-        refuse(
-            PluginValidationError(
-                f"{name}: nothing in it implements a hook. To fix: mark its hook functions with"
-                " `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from Callback.",
-                plugin=name,
-            )
-        )
+        fix = "mark its hook functions with `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from"
+        told = f"register an instance, {plugin.__name__}(...)" if isinstance(plugin, type) else f"{fix} Callback"
+        refuse(PluginValidationError(f"{name}: nothing in it implements a hook. To fix: {told}.", plugin=name))
     return implementations
 
 
 def _wrong_arguments(function: Callable[..., Any], hook: str, name: str) -> Iterator[PluginValidationError]:
     known = hook_arguments(hook)
+    first = next(iter(inspect.signature(function.__func__).parameters), "") if inspect.ismethod(function) else ""
+    if first in known:
+        yield PluginValidationError(
+            f"{name}: the method `{hook}` has `{first}` in the place of `self`. To fix: write `def {hook}(self, {first}, ...)`.",
+            plugin=name,
+        )
     for one in inspect.signature(function).parameters.values():
         is_needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
         if is_needed and one.name not in known:

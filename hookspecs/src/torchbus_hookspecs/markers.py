@@ -6,8 +6,9 @@ Both are pluggy's own markers for the project name ``torchbus``; see https://plu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal, TypeVar, overload
+from collections.abc import Callable, Generator
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, Literal, TypedDict, TypeVar, Unpack, overload
 
 import pluggy
 
@@ -26,8 +27,22 @@ __all__ = [
 PROJECT: Final = "torchbus"
 HookKind = Literal["broadcast", "provider", "transform"]
 F = TypeVar("F", bound=Callable[..., Any])
+W = TypeVar("W", bound=Callable[..., Generator[None, Any, Any]])
+Names = tuple[str, ...] | list[str] | AbstractSet[str]  # not Iterable: a single name is one of letters
 
 hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+class Options(TypedDict, total=False):
+    """The options of ``hookimpl`` that every implementation may have."""
+
+    optionalhook: bool
+    tryfirst: bool
+    trylast: bool
+    specname: str | None
+    before: Names
+    after: Names
+    ranks: Literal["all", "zero"]
 
 
 class HookimplMarker:
@@ -46,18 +61,20 @@ class HookimplMarker:
     def __call__(self, function: F) -> F: ...
     @overload
     def __call__(
+        self, function: None = None, *, wrapper: Literal[True], **options: Unpack[Options]
+    ) -> Callable[[W], W]: ...
+    @overload
+    def __call__(
+        self, function: None = None, *, hookwrapper: Literal[True], **options: Unpack[Options]
+    ) -> Callable[[W], W]: ...
+    @overload
+    def __call__(
         self,
-        function: None = ...,
-        hookwrapper: bool = ...,
-        optionalhook: bool = ...,
-        tryfirst: bool = ...,
-        trylast: bool = ...,
-        specname: str | None = ...,
-        wrapper: bool = ...,
+        function: None = None,
         *,
-        before: Iterable[str] = ...,
-        after: Iterable[str] = ...,
-        ranks: Literal["all", "zero"] = ...,
+        wrapper: Literal[False] = ...,
+        hookwrapper: Literal[False] = ...,
+        **options: Unpack[Options],
     ) -> Callable[[F], F]: ...
     def __call__(
         self,
@@ -69,27 +86,48 @@ class HookimplMarker:
         specname: str | None = None,
         wrapper: bool = False,
         *,
-        before: Iterable[str] = (),
-        after: Iterable[str] = (),
+        before: Names = (),
+        after: Names = (),
         ranks: Literal["all", "zero"] = "all",
     ) -> F | Callable[[F], F]:
-        """Mark a function, or make a decorator that does; see the class for the options."""
-        if ranks not in ("all", "zero"):
-            raise ValueError(f"hookimpl(ranks={ranks!r}): expected 'all' or 'zero'.")
+        """Mark a function, or make a decorator that does; see the class for the options.
+
+        Raises:
+            TypeError: what it marks is no function, or ``before`` or ``after`` is no collection of names.
+            ValueError: ``ranks`` is something else.
+        """
 
         def mark(target: F) -> F:
-            marker = self._marker(None, hookwrapper, optionalhook, tryfirst, trylast, specname, wrapper)
-            marked: F = marker(target)
-            options = getattr(marked, f"{PROJECT}_impl")
-            options.update(before=_names("before", before), after=_names("after", after), ranks=ranks)
-            return marked
+            marked: Any = target.__func__ if isinstance(target, staticmethod | classmethod) else target
+            where = _where(marked)
+            if ranks not in ("all", "zero"):
+                raise ValueError(f"hookimpl(ranks={ranks!r}){where}: expected 'all' or 'zero'.")
+            names = {"before": _names("before", before, where), "after": _names("after", after, where)}
+            self._marker(None, hookwrapper, optionalhook, tryfirst, trylast, specname, wrapper)(marked)
+            getattr(marked, f"{PROJECT}_impl").update(names, ranks=ranks)
+            return target
 
         return mark if function is None else mark(function)
 
 
-def _names(option: str, names: Iterable[str]) -> tuple[str, ...]:
+def _where(marked: Any) -> str:
+    """Which function is marked, for messages.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(marked, type) or not callable(marked):
+        hint = f" To fix: write @hookimpl(specname={marked!r})." if isinstance(marked, str) else ""
+        raise TypeError(f"hookimpl({marked!r}): it marks functions and methods.{hint}")
+    name = getattr(marked, "__qualname__", repr(marked))
+    return f" on `{getattr(marked, '__module__', '')}.{name}`"
+
+
+def _names(option: str, names: Names, where: str) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise TypeError(f"hookimpl({option}={names!r}): expected a tuple of plugin names, such as ({names!r},).")
+        raise TypeError(f"hookimpl({option}={names!r}){where}: expected a tuple of plugin names, such as ({names!r},).")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"hookimpl({option}={names!r}){where}: expected names of plugins.")
     return tuple(names)
 
 
