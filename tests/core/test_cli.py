@@ -372,13 +372,16 @@ def test_a_misspelt_hook_is_refused_with_the_nearest(run: Run) -> None:
     assert done.returncode == 1 and "`on_train_batch_end`" in done.stderr
 
 
-def test_the_order_of_a_run_is_shown_with_repeats_folded(run: Run) -> None:
-    moments = json.loads(run("hooks", "order", "fit", "--json").stdout)
-    names = [name for one in moments for name in one["hooks"] * one["times"]]
-    assert names.index("on_sanity_check_start") < names.index("on_train_start") < names.index("training_step")
-    assert names.count("training_step") == 4 and any(one["times"] > 1 for one in moments)
+def test_the_order_of_a_run_is_shown_nested_and_with_repeats_folded(run: Run) -> None:
+    nodes = json.loads(run("hooks", "order", "fit", "--json").stdout)
+    fit = next(one for one in nodes if one["hook"] == "on_fit_start")
+    assert fit["end"]["hook"] == "on_fit_end"
+    check, _, training = fit["inside"]
+    assert (check["hook"], training["hook"]) == ("on_sanity_check_start", "on_train_start")
+    batches = next(one for one in training["inside"][0]["inside"] if "times" in one)
+    assert batches["times"] == 4 and "optimizer_step" in [one["hook"] for one in batches["steps"][3]["inside"]]
     text = run("hooks", "order", "predict").stdout
-    assert "2 times:" in text and "  on_predict_batch_end" in text
+    assert "    for each batch, 2 times:\n" in text and "        predict_step\n      on_predict_batch_end\n" in text
 
 
 def test_the_order_of_implementations_in_a_run_is_shown(run: Run) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import typer
-from torchbus_hookspecs.events import EVENTS, Event
+from torchbus_hookspecs.events import EVENTS
 from torchbus_hookspecs.markers import kind_of
 from torchbus_hookspecs.specs import HOOKS
 
 from .._discovery import discover
 from .._errors import PluginNotFoundError, TorchbusError, did_you_mean
+from .outline import lines_of, outline_of
 from .output import is_terminal, print_json, print_table, say
+from .recording import Call, recorded
 
 __all__ = ["app"]
 
@@ -112,14 +113,6 @@ def _implementers(name: str) -> tuple[list[str], list[str]]:
 # ---- order ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """Hooks that came one after the other, and how often in a row."""
-
-    hooks: tuple[str, ...]
-    times: int
-
-
 @app.command("order")
 def show_order(
     entry: Annotated[Entry, typer.Argument(help="Which part of the trainer is run.")] = "fit",
@@ -128,7 +121,7 @@ def show_order(
     as_json: AsJson = False,
 ) -> None:
     """Run a tiny model and show the order in which hooks came; with --hook, who implements one and in which order."""
-    trainer, names = _run(entry, plugin or [])
+    trainer, calls = _run(entry, plugin or [])
     if hook:
         if hook not in HOOKS:
             raise PluginNotFoundError(f"There is no hook `{hook}`.{did_you_mean(hook, HOOKS)}")
@@ -138,20 +131,16 @@ def show_order(
         else:
             say("\n".join(listed) or "nobody")
         return
-    moments = list(_folded(names))
+    nodes = outline_of(calls)
     if as_json:
-        print_json([asdict(one) for one in moments])
+        print_json([asdict(one) for one in nodes])
         return
-    for one in moments:
-        if one.times == 1:
-            say("\n".join(one.hooks))
-        else:
-            say((f"{one.times} times:", "cyan"))
-            for name in one.hooks:
-                say(name, indent=2)
+    for depth, text, remark in lines_of(nodes):
+        style = "" if text in HOOKS else "cyan"
+        say((text, style), (f"  # {remark}" if remark else "", "dim"), indent=2 * depth)
 
 
-def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[str]]:
+def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[Call]]:
     """One epoch of a tiny model on the CPU, and the hooks that it met."""
     import contextlib
     import io
@@ -161,28 +150,10 @@ def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[str]]:
 
     from ..testing import TinyDataModule, TinyModule, quiet_trainer
 
-    names: list[str] = []
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = quiet_trainer(folder, max_epochs=1, plugins=plugins, num_sanity_val_steps=1)
-        trainer.bus.subscribe(Event, lambda event: names.append(event.hook_name))
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), recorded(trainer.bus) as calls:
             getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
-        return trainer, names
-
-
-def _folded(names: list[str], longest: int = 40) -> Iterator[Moment]:
-    """The same order, with what repeats told once."""
-    position = 0
-    while position < len(names):
-        best = Moment((names[position],), 1)
-        for length in range(1, min(longest, (len(names) - position) // 2) + 1):
-            block = names[position : position + length]
-            times = 1
-            while names[position + times * length : position + (times + 1) * length] == block:
-                times += 1
-            if times > 1 and times * length > best.times * len(best.hooks):
-                best = Moment(tuple(block), times)
-        yield best
-        position += best.times * len(best.hooks)
+        return trainer, calls
