@@ -316,8 +316,9 @@ def _near_misses(plugin: object, shape: Shape, name: str) -> Iterator[PluginVali
             continue
         where = f"{name}: {owner.__qualname__}.{attribute} would never be called"
         if attribute in HOOKS:
-            # `save` or `forward` may be a method of its own; with these names or a trainer, it is meant for the bus
-            if attribute.startswith(("on_", "configure_")) or "trainer" in inspect.signature(value).parameters:
+            # `save` or `forward` may be a method of its own; with these names or arguments it is meant for the bus
+            is_meant = {"trainer", "pl_module"} <= inspect.signature(value).parameters.keys()
+            if is_meant or attribute.startswith(("on_", "configure_")):
                 yield PluginValidationError(
                     f"{where}, since {shape.base.__name__} has no method of that name. To fix: mark it with `@hookimpl`;"
                     f" it may then take: {', '.join(hook_arguments(attribute))}.",
