@@ -17,22 +17,23 @@ CORE = Path(L.__file__).parent
 STEPS = 40
 
 
-def files_of_a_step(quiet: Callable[..., L.Trainer], module: L.LightningModule) -> set[str]:
+def files_of_a_step(quiet: Callable[..., L.Trainer], module: L.LightningModule, **options: Any) -> set[str]:
     """Files of the core that each training step runs code of, by their path in the package."""
     steps_in: dict[str, set[int]] = {}
     step = 0
 
     def look(frame: FrameType, event: str, argument: Any) -> None:
-        file = Path(frame.f_code.co_filename)
-        if event == "call" and file.is_relative_to(CORE):
-            steps_in.setdefault(file.relative_to(CORE).as_posix(), set()).add(step)
+        for one in (frame, frame.f_back) if event == "call" else ():
+            file = Path(one.f_code.co_filename) if one is not None else Path()
+            if file.is_relative_to(CORE):
+                steps_in.setdefault(file.relative_to(CORE).as_posix(), set()).add(step)
 
     class Count(L.Callback):
         def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
             nonlocal step
             step = batch_idx
 
-    trainer, data = quiet(callbacks=[Count()]), loader(2 * STEPS)
+    trainer, data = quiet(callbacks=[Count()], **options), loader(2 * STEPS)
     sys.setprofile(look)
     try:
         trainer.fit(module, data)
@@ -41,8 +42,15 @@ def files_of_a_step(quiet: Callable[..., L.Trainer], module: L.LightningModule) 
     return {file for file, steps in steps_in.items() if len(steps) > STEPS // 2}
 
 
-def test_a_training_step_crosses_three_files(quiet: Callable[..., L.Trainer]) -> None:
-    assert files_of_a_step(quiet, Bare()) == {"_loops/fit.py", "_loops/feed.py", "_loops/optimization.py"}
+def test_a_plain_training_step_stays_in_two_files(quiet: Callable[..., L.Trainer]) -> None:
+    assert files_of_a_step(quiet, Bare()) == {"_loops/plain.py", "_loops/feed.py"}
+
+
+def test_one_with_more_to_it_crosses_three(quiet: Callable[..., L.Trainer]) -> None:
+    clipped = files_of_a_step(quiet, Bare(), gradient_clip_val=1.0)
+    assert {file for file in clipped if file.startswith("_loops/")} == {
+        "_loops/fit.py", "_loops/feed.py", "_loops/optimization.py",
+    }  # fmt: skip
 
 
 def test_logging_crosses_two_more(quiet: Callable[..., L.Trainer]) -> None:

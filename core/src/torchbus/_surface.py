@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainerSurface"]
 
+DECISIVE = frozenset({
+    "accumulate_grad_batches", "check_val_every_n_epoch", "fast_dev_run", "gradient_clip_val", "limit_train_batches",
+    "log_every_n_steps", "max_steps", "optimizers", "received_sigterm", "should_stop", "val_check_interval",
+})  # fmt: skip
+"""What loops decide by. They do not look at it in every batch: who sets it tells them, as plugins that come or go do."""
+
 
 class TrainerSurface:
     """The properties of a trainer, with Lightning's names. What they read is set in ``Trainer.__init__``."""
@@ -64,6 +70,12 @@ class TrainerSurface:
     _default_root_dir: str
     _lightning_module: LightningModule | None
     _optimizers: list[Optimizer]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        bus = self.__dict__.get("bus")
+        if bus is not None and name in DECISIVE:
+            bus.changes += 1
 
     # ---- where it is ---------------------------------------------------------------------------------------------------
 
@@ -276,6 +288,7 @@ class TrainerSurface:
     @val_check_batch.setter
     def val_check_batch(self, batches: int | float | None) -> None:
         self.fit_loop.interval.batches = batches
+        self.bus.changes += 1
 
     @property
     def num_val_batches(self) -> list[int | float]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .._bus import Bus
 
 __all__ = ["Alarms"]
 
@@ -13,13 +17,17 @@ class Alarms:
     In between, the loop compares one number a batch: a plugin that looks at a run every thousand batches needs no hook
     that is called in each of them.
 
+    Args:
+        bus: the bus of the loop, which is told of new alarms.
+
     Attributes:
         due: the count of batches at which the next call is due; infinite without one.
     """
 
-    __slots__ = ("_calls", "due")
+    __slots__ = ("_bus", "_calls", "due")
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self.due: int | float = float("inf")
         self._calls: list[tuple[int, Callable[[], None]]] = []
 
@@ -27,6 +35,7 @@ class Alarms:
         """Call ``function`` once, when that many batches (``trainer.fit_loop.progress.total_batches``) are done."""
         self._calls.append((batches, function))
         self.due = min(self.due, batches)
+        self._bus.changes += 1  # the loop may be on its way beyond it
 
     def ring(self, batches: int) -> None:
         """Call those that are due; they may set the next alarm."""

@@ -6,6 +6,7 @@ Both stand here because each batch takes both, and a reader who follows a step s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -20,7 +21,7 @@ from .._rng import capture_rng, restore_rng
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["Fetcher", "Transfer", "make_transfer"]
+__all__ = ["Fetcher", "Transfer", "is_usual", "make_transfer"]
 
 _NOTHING = object()
 
@@ -36,6 +37,7 @@ class Fetcher:
         limit: how many batches to take at most; may be infinite.
 
     Attributes:
+        batches: the rest of this pass.
         fetched: batches given out in this pass.
         done: whether the batch given out last is the last of this pass.
     """
@@ -46,45 +48,46 @@ class Fetcher:
         self.limit = limit
         self.fetched = 0
         self.done = False
+        self.batches: Iterator[Any] = iter(())
         self._reads_ahead = sized_length(loader) == float("inf")
-        self._ahead: Any = _NOTHING
-        self._again: Any = _NOTHING
-        self._iterator: Iterator[Any] | None = None
         self._rng_at_start: dict[str, Any] | None = None
 
     def start(self) -> None:
         """Begin a pass."""
         self._rng_at_start = capture_rng()
-        self._iterator = iter(self.loader)
         self.fetched = 0
-        self._again = _NOTHING
         self.done = self.length == 0
-        if self._reads_ahead:
-            self._ahead = next(self._iterator, _NOTHING)
-            self.done = self._ahead is _NOTHING
+        self._read(iter(self.loader))
 
     def __iter__(self) -> Iterator[Any]:
-        return self
+        return self.batches
 
-    def __next__(self) -> Any:
-        if self.done or self._iterator is None:
-            raise StopIteration
-        if not self._reads_ahead:
-            if self._again is _NOTHING:
-                batch = next(self._iterator)
-            else:
-                batch, self._again = self._again, _NOTHING
+    def _read(self, batches: Iterator[Any]) -> None:
+        """Give out ``batches`` from now on; the first of them is read at once where it takes that to know the last."""
+        if self.done:
+            self.batches = iter(())
+        elif self._reads_ahead:
+            first = next(batches, _NOTHING)
+            self.done = first is _NOTHING
+            self.batches = self._one_ahead(first, batches)
+        else:
+            self.batches = self._when_needed(batches)
+
+    def _when_needed(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
             self.fetched += 1
             self.done = self.fetched >= self.length
-            return batch
-        batch = self._ahead
-        self.fetched += 1
-        if self.fetched >= self.limit:
-            self._ahead, self.done = _NOTHING, True
-        else:
-            self._ahead = next(self._iterator, _NOTHING)
-            self.done = self._ahead is _NOTHING
-        return batch
+            yield batch
+            if self.done:
+                return
+
+    def _one_ahead(self, batch: Any, batches: Iterator[Any]) -> Iterator[Any]:
+        while not self.done:
+            self.fetched += 1
+            following = next(batches, _NOTHING) if self.fetched < self.limit else _NOTHING
+            self.done = following is _NOTHING
+            yield batch
+            batch = following
 
     # ---- position ----------------------------------------------------------------------------------------------------
 
@@ -106,18 +109,16 @@ class Fetcher:
         self._rng_at_start = capture_rng()
         self.fetched = int(min(fetched, self.length))
         if "restarts" in position:
-            self._iterator = self.loader.batches_from(self.fetched, position["restarts"])
+            batches = self.loader.batches_from(self.fetched, position["restarts"])
         else:
-            self._iterator = iter(self.loader)
+            batches = iter(self.loader)
             for _ in range(self.fetched):
-                if not skip_one(self.loader, self._iterator):
+                if not skip_one(self.loader, batches):
                     break
         self.done = self.fetched >= self.length
         if not self._reads_ahead and not self.done and position.get("fetched", 0) > self.fetched:
-            self._again = next(self._iterator)
-        if self._reads_ahead and not self.done:
-            self._ahead = next(self._iterator, _NOTHING)
-            self.done = self._ahead is _NOTHING
+            batches = chain([next(batches)], batches)
+        self._read(batches)
 
 
 def make_transfer(trainer: Trainer) -> Callable[[Any, int], Any]:
@@ -126,40 +127,56 @@ def make_transfer(trainer: Trainer) -> Callable[[Any, int], Any]:
 
 
 class Transfer:
-    """Calls the transfer hooks for the batches of one loop; where nobody implements them, moves batches itself."""
+    """Calls the transfer hooks for the batches of one loop; where nobody implements them, moves batches itself.
+
+    Attributes:
+        is_plain: whether nobody takes part in it.
+        is_on_cpu: whether the device is the CPU, where the usual batch is already.
+    """
 
     def __init__(self, trainer: Trainer) -> None:
         bus = trainer.bus
         self.trainer = trainer
+        self.bus = bus
         self.module = trainer.lightning_module
         self.device = trainer.strategy.root_device
         self.precision = trainer.precision_plugin
         self.before = bus.emitter(BeforeBatchTransfer)
         self.transfer = bus.emitter(TransferBatchToDevice)
         self.after = bus.emitter(AfterBatchTransfer)
-        self.changes_seen = -1
-        self.is_plain = False
         self.is_on_cpu = self.device.type == "cpu"
+        self.look()
+
+    def look(self) -> None:
+        """Decide what depends on who takes part."""
+        self.changes_seen = self.bus.changes
+        untouched = self.bus.is_left_to("torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer)
+        self.is_plain = untouched and self.precision.is_plain and not is_profiled(self.trainer)
+
+    def is_idle(self) -> bool:
+        """Whether a batch of plain tensors on the CPU stays as it is."""
+        if self.changes_seen != self.bus.changes:
+            self.look()
+        return self.is_plain and self.is_on_cpu
 
     def __call__(self, batch: Any, dataloader_idx: int) -> Any:
-        trainer, module = self.trainer, self.module
-        if self.changes_seen != trainer.bus.changes:
-            self.changes_seen = trainer.bus.changes
-            untouched = trainer.bus.is_left_to(
-                "torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer
-            )
-            self.is_plain = untouched and self.precision.is_plain and not is_profiled(trainer)
+        if self.changes_seen != self.bus.changes:
+            self.look()
         if self.is_plain:
-            if self.is_on_cpu and type(batch) in (list, tuple):
-                # the usual batch is where it should be: see that at a glance, without taking it apart
-                for item in batch:
-                    if type(item) is not Tensor or not item.is_cpu:
-                        break
-                else:
-                    return batch
-            return move_data_to_device(batch, self.device)
+            return batch if self.is_on_cpu and is_usual(batch) else move_data_to_device(batch, self.device)
+        trainer, module = self.trainer, self.module
         if not self.precision.is_plain:
             batch = self.precision.convert_input(batch)
         batch = self.before(trainer, module, batch, dataloader_idx)
         batch = self.transfer(trainer, module, batch, self.device, dataloader_idx)
         return self.after(trainer, module, batch, dataloader_idx)
+
+
+def is_usual(batch: Any) -> bool:
+    """Whether a batch is a list of plain tensors on the CPU: seen at a glance, without taking it apart."""
+    if type(batch) is not list and type(batch) is not tuple:
+        return False
+    for item in batch:  # noqa: SIM110  # a generator for each batch would cost more than the look
+        if type(item) is not Tensor or not item.is_cpu:
+            return False
+    return True

@@ -30,6 +30,7 @@ from .limits import OfTrainer
 from .logging import LoggerOutput, warn_of_rare_logging
 from .optimization import Optimization
 from .paths import FitLoopPaths
+from .plain import plain_until, run_plain_batches
 from .progress import FitProgress
 from .schedulers import Schedulers
 
@@ -59,7 +60,7 @@ class FitLoop(FitLoopPaths):
         self.trainer = trainer
         self.progress = FitProgress()
         self.results = Results(training=True)
-        self.alarms = Alarms()
+        self.alarms = Alarms(trainer.bus)
         self.validation = EvaluationLoop(trainer, "validation")
         self.given: Any = None
         self.loader: Any = None
@@ -120,44 +121,62 @@ class FitLoop(FitLoopPaths):
     def run_batches(self, fetcher: Fetcher) -> None:
         """The batches of an epoch."""
         progress, alarms = self.progress, self.alarms
-        while not self._is_epoch_over() and self.run_batch(fetcher):
-            if progress.total_batches >= alarms.due:
+        goes_on = True
+        while goes_on and not self._is_epoch_over():
+            until = plain_until(self) if self.optimization.is_plain else 0
+            if progress.batches_ready < until:
+                goes_on = run_plain_batches(self, fetcher, until)
+            else:
+                goes_on = self.run_batch(fetcher)
+            if progress.total_batches >= alarms.due and goes_on:
                 alarms.ring(progress.total_batches)
 
     def run_batch(self, fetcher: Fetcher) -> bool:
         """One batch; tell whether the epoch goes on."""
+        batch = self.next_batch(fetcher.batches, _NOTHING)
+        return batch is not _NOTHING and self.run_fetched(batch, fetcher)
+
+    def run_fetched(self, batch: Any, fetcher: Fetcher) -> bool:
+        """One batch, once it is there; tell whether the epoch goes on."""
         trainer, module, progress, results = self.trainer, self.module, self.progress, self.results
-        batch = self.next_batch(fetcher, _NOTHING)
-        if batch is _NOTHING:
-            return False
         progress.is_last_batch = fetcher.done
         batch = self.transfer(batch, 0)
         batch_idx = progress.batches_ready
         progress.batches_ready = batch_idx + 1
         progress.total_batches += 1
         results.batch, results.batch_size, results.in_batches = batch, None, True
-        is_last = fetcher.done or batch_idx + 1 >= self.max_batches
-
         # without a batch neither start nor step, but an end: whoever counts ends counts all batches that were fetched
-        answers = self.train_batch_start(trainer, module, batch, batch_idx) if batch is not None else ()
-        if answers and -1 in answers:
-            progress.batches_done += 1
-            self._step_schedulers(is_accumulating=False, is_last=True)
-            return False
-        accumulate = trainer.accumulate_grad_batches
-        is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
         if batch is None:
             _warn_of_no_batch()
+        elif -1 in self.train_batch_start(trainer, module, batch, batch_idx):
+            return self.skip_epoch()
+        return self.train_batch(batch, batch_idx, fetcher.done or batch_idx + 1 >= self.max_batches)
+
+    def train_batch(self, batch: Any, batch_idx: int, is_last: bool) -> bool:
+        """Train on a batch, and do what follows."""
+        trainer, module, progress = self.trainer, self.module, self.progress
+        accumulate = trainer.accumulate_grad_batches
+        is_accumulating = accumulate > 1 and (batch_idx + 1) % accumulate != 0 and not is_last
         outputs = self.train_on(batch, batch_idx, is_accumulating) if batch is not None else None
         if self.schedulers.configs:
             self._step_schedulers(is_accumulating, is_last)
         progress.batches_done += 1
         progress.phase = "validation"
         self.train_batch_end(trainer, module, outputs, batch, batch_idx)
-        if self.has_loggers and not (is_accumulating and module.automatic_optimization) and self.output.is_due():
-            self.output.send(self.metrics.collect())
+        self.log_step(is_accumulating)
         self.finish_batch(is_accumulating, validate=True)
         return True
+
+    def skip_epoch(self) -> bool:
+        """The batch that just began, and the rest of its epoch, are not trained on; tell that the epoch does not go on."""
+        self.progress.batches_done += 1
+        self._step_schedulers(is_accumulating=False, is_last=True)
+        return False
+
+    def log_step(self, is_accumulating: bool) -> None:
+        """Hand the loggers what a batch has logged, when it is their step."""
+        if self.has_loggers and not (is_accumulating and self.module.automatic_optimization) and self.output.is_due():
+            self.output.send(self.metrics.collect())
 
     def finish_batch(self, is_accumulating: bool, validate: bool) -> None:
         """What follows a batch: validation when it is time, schedulers that follow a metric, the loggers' step."""

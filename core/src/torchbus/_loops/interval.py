@@ -60,13 +60,24 @@ class ValidationInterval:
     def is_due(self) -> bool:
         """Whether the batch that was just done is followed by a validation."""
         loop, batches = self._loop, self.batches
-        trainer, progress = loop.trainer, loop.progress
+        trainer = loop.trainer
         if trainer.should_stop and loop.can_stop_early:
             return True
         if batches is None or batches == INFINITY:
             return self._is_due_uncounted()
-        counted = progress.total_batches if trainer.check_val_every_n_epoch is None else progress.batches_ready
-        return counted % batches == 0
+        return self._counted() % batches == 0
+
+    def batches_left(self) -> int | float:
+        """How many batches there are before the next that a validation may follow, if nobody asks the run to stop."""
+        if self._pause_s is not None:
+            return 0
+        if self.batches is None or self.batches == INFINITY:
+            return INFINITY  # it waits for the last batch
+        return self.batches - 1 - self._counted() % self.batches
+
+    def _counted(self) -> int:
+        progress = self._loop.progress
+        return progress.total_batches if self._loop.trainer.check_val_every_n_epoch is None else progress.batches_ready
 
     def _is_due_uncounted(self) -> bool:
         """The same where no count of batches decides: the clock does, or the end of what may have no length."""

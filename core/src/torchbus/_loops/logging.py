@@ -32,6 +32,11 @@ class LoggerOutput:
         due = every != 0 and (self.progress.batches_stepped + 1) % every == 0
         return due or self.trainer.should_stop or bool(self.trainer.fast_dev_run)
 
+    def steps_left(self) -> int | float:
+        """How many steps there are before the next that loggers are told of, if nobody asks the run to stop."""
+        every = self.trainer.log_every_n_steps
+        return every - 1 - self.progress.batches_stepped % every if every else float("inf")
+
     def send(self, metrics: dict[str, Tensor], step: int | None = None) -> None:
         """Hand metrics over.
 

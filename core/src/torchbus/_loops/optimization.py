@@ -26,7 +26,6 @@ from torchbus_hookspecs.events import (
     TrainingStep,
 )
 
-from .._defaults import explain_failure
 from .._errors import MisconfigurationException
 from .._profiling import is_profiled, strategy_action, timed
 
@@ -74,18 +73,19 @@ class Optimization:
     def look(self) -> None:
         """Decide what depends on who listens, and on settings that hooks may change."""
         trainer, bus = self.trainer, self.trainer.bus
-        self.changes_seen, self.clip_seen = bus.changes, trainer.gradient_clip_val
+        self.changes_seen = bus.changes
         self.accumulate = trainer.accumulate_grad_batches
         self.automatic = self.module.automatic_optimization
         self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
         self.plain_optimizer = self.optimizer.optimizer if self.optimizer is not None else None
         self.needs_outputs = bus.is_heard(TrainBatchEnd)
+        # nobody implements or hears anything between the forward pass and the optimizer's step, and that is torch's own
         self.is_plain = (
             self.automatic
             and self.accumulate == 1
             and self.precision.is_plain
-            and self.clip_seen is None
-            and not is_profiled(self.trainer)
+            and trainer.gradient_clip_val is None
+            and not is_profiled(trainer)
             and self.plain_optimizer is not None
             and _steps_without_closure(self.plain_optimizer)
             and bus.is_left_to("torchbus", *STEP_EVENTS)
@@ -95,16 +95,9 @@ class Optimization:
         """Train on one batch; return the step's outputs, the loss detached."""
         self.batch, self.batch_idx = batch, batch_idx
         self.outputs = {}
-        trainer = self.trainer
-        if (
-            self.changes_seen != trainer.bus.changes
-            or self.clip_seen is not trainer.gradient_clip_val
-            or self.accumulate != trainer.accumulate_grad_batches
-        ):
+        if self.changes_seen != self.trainer.bus.changes:
             self.look()
-        if self.is_plain:
-            self.plain_step()
-        elif not self.automatic:
+        if not self.automatic:
             self.run_manually()
         elif is_accumulating:
             self.forward_backward()
@@ -115,21 +108,6 @@ class Optimization:
             self.run_step(batch_idx)
         self.batch = None
         return self.outputs
-
-    def plain_step(self) -> None:
-        """What the methods below come to when nobody implements or hears anything in between."""
-        loss = self.compute_loss()
-        optimizer = self.plain_optimizer
-        assert optimizer is not None  # or this is not called
-        optimizer.zero_grad()
-        if loss is not None:
-            try:
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            except RuntimeError as error:
-                explain_failure(loss, error)
-                raise
-        optimizer.step()
-        self.progress.global_step += 1
 
     # ---- automatic ---------------------------------------------------------------------------------------------------
 
@@ -166,10 +144,12 @@ class Optimization:
         """Run the training step; keep its outputs."""
         precision = self.precision
         if precision.is_plain:
-            returned = self.training_step(self.trainer, self.module, self.batch, self.batch_idx)
-        else:
-            with precision.forward_context():
-                returned = self.training_step(self.trainer, self.module, self.batch, self.batch_idx)
+            return self.take(self.training_step(self.trainer, self.module, self.batch, self.batch_idx))
+        with precision.forward_context():
+            return self.take(self.training_step(self.trainer, self.module, self.batch, self.batch_idx))
+
+    def take(self, returned: Any) -> Tensor | None:
+        """The loss in what the training step returned, if there is one; the outputs are kept where somebody wants them."""
         if returned is None:
             self._warn_of_none()
             return None

@@ -146,6 +146,7 @@ class EpochLoop:
     @_batches_that_stepped.setter
     def _batches_that_stepped(self, batches: int) -> None:
         self._loop.progress.batches_stepped = batches
+        self.trainer.bus.changes += 1  # the loop may be on its way to the next logging step
 
 
 class FitLoopPaths:

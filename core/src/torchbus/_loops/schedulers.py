@@ -31,6 +31,12 @@ class Schedulers:
         self.lr_scheduler_step = trainer.bus.emitter(LrSchedulerStep)
         self.configs = trainer.lr_scheduler_configs if self.module.automatic_optimization else []
 
+    @property
+    def follow_steps(self) -> bool:
+        """Whether something has to be looked at behind every batch: a metric, or whether one is logged that is waited for."""
+        follows = any(one.interval == "step" and one.reduce_on_plateau for one in self.configs)
+        return follows or bool(self.configs and self.trainer.monitored)
+
     def update(self, interval: Literal["step", "epoch"], plateau: bool) -> None:
         """Step those of an interval that are due.
 

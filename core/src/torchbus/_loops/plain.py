@@ -1,0 +1,112 @@
+"""The training loop where a run asks for nothing but training.
+
+``FitLoop.run_batch`` does all that may belong to a batch. Few batches need it: most are followed by no validation, no logging
+step and no end, and most steps are forward, backward, step, with nobody in between. Those run here, with the same result.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torchbus_hookspecs.events import TrainBatchStart
+
+from .._defaults import explain_failure
+from .feed import Transfer, is_usual
+
+if TYPE_CHECKING:
+    from .feed import Fetcher
+    from .fit import FitLoop
+
+__all__ = ["plain_until", "run_plain_batches"]
+
+_NOTHING = object()
+
+
+def plain_until(loop: FitLoop) -> int | float:
+    """Up to which batch of the epoch nothing follows a batch but the next one; 0 where each has to be looked at.
+
+    It holds until ``bus.changes`` does: plugins, subscriptions, and the trainer's settings that are read here.
+    """
+    trainer, progress, optimization = loop.trainer, loop.progress, loop.optimization
+    if optimization.changes_seen != trainer.bus.changes:
+        optimization.look()
+    is_looked_at = (
+        trainer.should_stop or trainer.received_sigterm or trainer.fast_dev_run or loop.schedulers.follow_steps
+    )
+    if is_looked_at or not optimization.is_plain:
+        return 0
+    left = [
+        loop.max_batches - 1 - progress.batches_ready,  # the last batch closes the epoch
+        loop.alarms.due - 1 - progress.total_batches,
+    ]
+    if trainer.max_steps != -1:
+        left.append(trainer.max_steps - 1 - progress.global_step)
+    if loop.has_loggers:
+        left.append(loop.output.steps_left())
+    if loop.is_validated_epoch:
+        left.append(loop.interval.batches_left())
+    return progress.batches_ready + min(left)
+
+
+def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bool:
+    """Run batches until so many of the epoch are done, or somebody makes a change; tell whether the epoch goes on."""
+    trainer, bus, module = loop.trainer, loop.trainer.bus, loop.module
+    progress, results, optimization = loop.progress, loop.results, loop.optimization
+    train_batch_start, train_batch_end, training_step = (
+        loop.train_batch_start,
+        loop.train_batch_end,
+        optimization.training_step,
+    )
+    hears_start, hears_end = bus.is_heard(TrainBatchStart), optimization.needs_outputs
+    is_on_cpu = isinstance(loop.transfer, Transfer) and loop.transfer.is_idle()
+    steps_schedulers = bool(loop.schedulers.configs)
+    optimizer = optimization.plain_optimizer
+    assert optimizer is not None  # or there is no plain step
+    batches, changes = fetcher.batches, bus.changes
+    optimization.outputs, results.in_batches = {}, True
+    while progress.batches_ready < until and bus.changes == changes:
+        batch = next(batches, _NOTHING)
+        if batch is _NOTHING:
+            return False
+        if batch is None or fetcher.done:
+            return loop.run_fetched(batch, fetcher)
+        if not (is_on_cpu and is_usual(batch)):
+            batch = loop.transfer(batch, 0)
+        batch_idx = progress.batches_ready
+        progress.batches_ready = batch_idx + 1
+        progress.total_batches += 1
+        results.batch, results.batch_size = batch, None
+        if hears_start:
+            if -1 in train_batch_start(trainer, module, batch, batch_idx):
+                return loop.skip_epoch()
+            if bus.changes != changes:
+                return loop.train_batch(batch, batch_idx, is_last=False)
+
+        if hears_end:
+            optimization.outputs = {}
+        returned = training_step(trainer, module, batch, batch_idx)
+        loss = optimization.take(returned) if hears_end or type(returned) is not Tensor else returned
+        optimizer.zero_grad()
+        if loss is not None:
+            try:
+                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            except RuntimeError as error:
+                explain_failure(loss, error)
+                raise
+        optimizer.step()
+        progress.global_step += 1
+        if steps_schedulers:
+            loop.schedulers.update("step", plateau=False)
+
+        progress.batches_done = batch_idx + 1
+        if hears_end or bus.changes != changes:
+            progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
+            train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
+            if bus.changes != changes:
+                loop.log_step(is_accumulating=False)
+                loop.finish_batch(is_accumulating=False, validate=True)
+                return True
+            progress.phase = "batch"
+        progress.batches_stepped += 1
+    return True
