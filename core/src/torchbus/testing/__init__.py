@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._contracts import AcceleratorContract as AcceleratorContract
     from ._contracts import CallbackContract as CallbackContract
+    from ._contracts import HooksContract as HooksContract
     from ._contracts import LoggerContract as LoggerContract
     from ._contracts import StrategyContract as StrategyContract
     from ._recorder import EventRecorder as EventRecorder
@@ -33,6 +34,7 @@ _HOMES = {
     "AcceleratorContract": "._contracts",
     "CallbackContract": "._contracts",
     "EventRecorder": "._recorder",
+    "HooksContract": "._contracts",
     "LoggerContract": "._contracts",
     "StrategyContract": "._contracts",
     "TinyDataModule": "._toys",
@@ -46,6 +48,7 @@ __all__ = [
     "AcceleratorContract",
     "CallbackContract",
     "EventRecorder",
+    "HooksContract",
     "LoggerContract",
     "StrategyContract",
     "TinyDataModule",

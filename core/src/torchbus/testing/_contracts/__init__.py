@@ -9,8 +9,8 @@ A promise that a plugin cannot keep is overridden in its test class, with ``@pyt
 
 from __future__ import annotations
 
-from ._callback import CallbackContract
+from ._callback import CallbackContract, HooksContract
 from ._device import AcceleratorContract, StrategyContract
 from ._logger import LoggerContract
 
-__all__ = ["AcceleratorContract", "CallbackContract", "LoggerContract", "StrategyContract"]
+__all__ = ["AcceleratorContract", "CallbackContract", "HooksContract", "LoggerContract", "StrategyContract"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,14 @@ class PluginContract:
             return
         _, faults = check_settings(type(self).plugin, {**self.given(), "no_such_setting_": 1})
         assert faults, "a setting that does not exist was accepted"
+
+    def test_its_defaults_are_settings(self) -> None:
+        """Its own declaration takes each default: what is written out in a file means what leaving it out means."""
+        parameters = inspect.signature(type(self).plugin).parameters.values()
+        defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+        _, faults = check_settings(type(self).plugin, {**self.given(), **defaults})
+        wrong = [str(fault) for fault in faults if fault.field.split(".")[0] in defaults]
+        assert not wrong, wrong
 
     def test_settings_round_trip_through_json(self) -> None:
         """What can be written to a file of settings comes back the same. Functions and objects are left out."""

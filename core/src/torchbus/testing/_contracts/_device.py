@@ -9,11 +9,14 @@ import pytest
 import torch
 from torchbus_hookspecs import Accelerator, Strategy
 
-from ..._state import TrainerStatus
+from ..._trainer import Trainer
 from .._toys import TinyDataModule, TinyModule, quiet_trainer
 from ._base import PluginContract
+from ._runs import Interrupt, Interruption, assert_finished
 
 __all__ = ["AcceleratorContract", "StrategyContract"]
+
+ENTRIES = ("validate", "test", "predict")
 
 
 class AcceleratorContract(PluginContract):
@@ -64,10 +67,17 @@ class AcceleratorContract(PluginContract):
 
     def test_trains(self, tmp_path: Path) -> None:
         """A fit runs on its device, and ends with the model there."""
-        trainer, module = quiet_trainer(tmp_path, accelerator=self.available(), devices=1), TinyModule()
-        trainer.fit(module, datamodule=TinyDataModule())
-        assert trainer.state.status == TrainerStatus.FINISHED
-        assert torch.isfinite(trainer.callback_metrics["train_loss"])
+        assert_trains(quiet_trainer(tmp_path, accelerator=self.available(), devices=1))
+
+    @pytest.mark.parametrize("entry", ENTRIES)
+    def test_survives(self, entry: str, tmp_path: Path) -> None:
+        """The other entry points run on its device too."""
+        assert_survives(quiet_trainer(tmp_path, accelerator=self.available(), devices=1), entry)
+
+    def test_is_set_up_again_after_a_run_that_failed(self, tmp_path: Path) -> None:
+        """Another run can follow, with another accelerator of this kind."""
+        fail(quiet_trainer(tmp_path, accelerator=self.available(), devices=1))
+        assert_trains(quiet_trainer(tmp_path, accelerator=self.available(), devices=1))
 
 
 class StrategyContract(PluginContract):
@@ -110,7 +120,34 @@ class StrategyContract(PluginContract):
 
     def test_trains(self, tmp_path: Path) -> None:
         """A fit runs under it."""
-        trainer = quiet_trainer(tmp_path, strategy=self.make())
+        assert_trains(quiet_trainer(tmp_path, strategy=self.make()))
+
+    @pytest.mark.parametrize("entry", ENTRIES)
+    def test_survives(self, entry: str, tmp_path: Path) -> None:
+        """The other entry points run under it too."""
+        assert_survives(quiet_trainer(tmp_path, strategy=self.make()), entry)
+
+    def test_is_set_up_again_after_a_run_that_failed(self, tmp_path: Path) -> None:
+        """Another run can follow, with another strategy of this kind."""
+        fail(quiet_trainer(tmp_path, strategy=self.make()))
+        assert_trains(quiet_trainer(tmp_path, strategy=self.make()))
+
+
+def assert_trains(trainer: Trainer) -> None:
+    """A fit ends well, with a finite loss."""
+    trainer.fit(TinyModule(), datamodule=TinyDataModule())
+    assert_finished(trainer)
+    assert torch.isfinite(trainer.callback_metrics["train_loss"])
+
+
+def assert_survives(trainer: Trainer, entry: str) -> None:
+    """An entry point ends well."""
+    getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
+    assert_finished(trainer)
+
+
+def fail(trainer: Trainer) -> None:
+    """A fit that fails in its middle, with nothing but that error."""
+    trainer.callbacks = [Interrupt("fit")]
+    with pytest.raises(Interruption):
         trainer.fit(TinyModule(), datamodule=TinyDataModule())
-        assert trainer.state.status == TrainerStatus.FINISHED
-        assert torch.isfinite(trainer.callback_metrics["train_loss"])
