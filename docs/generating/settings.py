@@ -13,8 +13,20 @@ from .plugins import declared_plugins
 def in_words(type_text: str) -> str:
     """A type as a table cell: alternatives without the bar that would end the cell."""
     choices = re.sub(r"Literal\[(.*?)\]", lambda found: " | ".join(found[1].split(", ")), type_text)
-    parts = ["none" if one == "None" else f"`{one}`".replace("'", '"') for one in choices.split(" | ")]
+    parts = ["none" if one == "None" else f"`{escaped(one)}`".replace("'", '"') for one in alternatives(choices)]
     return " or ".join([", ".join(parts[:-1]), parts[-1]] if parts[:-1] else parts)
+
+
+def alternatives(type_text: str) -> list[str]:
+    """The members of a union; unions inside of brackets stay whole."""
+    parts, depth = [""], 0
+    for piece in re.split(r"( \| |[\[\]])", type_text):
+        depth += (piece == "[") - (piece == "]")
+        if piece == " | " and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return parts
 
 
 def settings_table(name: str) -> str | None:
