@@ -17,7 +17,7 @@ from .._discovery import discover
 from .._errors import PluginNotFoundError, TorchbusError, did_you_mean
 from .outline import lines_of, outline_of
 from .output import is_terminal, print_json, print_table, say
-from .recording import Call, recorded
+from .recording import Call, quietly, recorded
 
 __all__ = ["app"]
 
@@ -142,18 +142,12 @@ def show_order(
 
 def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[Call]]:
     """One epoch of a tiny model on the CPU, and the hooks that it met."""
-    import contextlib
-    import io
-    import logging
     import tempfile
-    import warnings
 
     from ..testing import TinyDataModule, TinyModule, quiet_trainer
 
-    logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder, quietly():
         trainer = quiet_trainer(folder, max_epochs=1, plugins=plugins, num_sanity_val_steps=1)
-        with contextlib.redirect_stdout(io.StringIO()), recorded(trainer.bus) as calls:
+        with recorded(trainer.bus) as calls:
             getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
         return trainer, calls

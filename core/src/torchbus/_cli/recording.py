@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +16,7 @@ from torchbus_hookspecs.specs import HOOKS
 
 from .._bus import Bus
 
-__all__ = ["Call", "recorded"]
+__all__ = ["Call", "quietly", "recorded"]
 
 
 @dataclass(slots=True)
@@ -32,30 +35,59 @@ class Call:
 @contextmanager
 def recorded(bus: Bus) -> Iterator[list[Call]]:
     """Inside, the list grows with every hook of the bus that comes; what was heard stays in it afterwards."""
-    calls: list[Call] = []
-    running = [calls]
-    subscription = bus.subscribe(Event, lambda event: running[-1].append(Call(event.hook_name)))
-    bus.register(_Ends(running), _NAME)
+    recording = _Recording()
+    subscription = bus.subscribe(Event, recording.hear)
+    bus.register(recording, _NAME)
     try:
-        yield calls
+        yield recording.whole.inside
     finally:
         bus.unregister(_NAME)
         subscription.cancel()
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Inside, a run says nothing: no results on stdout, no warnings, no records below a warning."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 _NAME = "recording"
 
 
-class _Ends:
-    """Knows when a hook ends, which its event cannot tell: wraps every hook but those that ask each plugin by itself."""
+class _Recording:
+    """Hears the event of each hook, and wraps it, since an event cannot tell when its hook ends."""
 
-    def __init__(self, running: list[list[Call]]) -> None:
-        self.running = running
+    def __init__(self) -> None:
+        self.whole = Call("")
+        self.running = [self.whole]
+        self.heard: Call | None = None
+
+    def hear(self, event: Event) -> None:
+        self.heard = Call(event.hook_name)
+        self.running[-1].inside.append(self.heard)
+
+    def entered(self, hook: str) -> Call:
+        """The call that this is: the one just heard, or that which ``super()`` goes on with, or one without an event."""
+        if self.heard is not None and self.heard.hook == hook:
+            call, self.heard = self.heard, None
+        elif self.running[-1].hook == hook:
+            call = self.running[-1]
+        else:
+            call = Call(hook)
+            self.running[-1].inside.append(call)
+        return call
 
 
-def _wrapper(hook: str) -> Callable[[_Ends], Iterator[Any]]:
-    def wrap(self: _Ends) -> Any:
-        self.running.append(self.running[-1][-1].inside)
+def _wrapper(hook: str) -> Callable[[_Recording], Any]:
+    def wrap(self: _Recording) -> Any:
+        self.running.append(self.entered(hook))
         try:
             return (yield)
         finally:
@@ -65,5 +97,5 @@ def _wrapper(hook: str) -> Callable[[_Ends], Iterator[Any]]:
     return hookimpl(wrapper=True, tryfirst=True)(wrap)
 
 
-for _hook in set(HOOKS) - {"state_dict", "load_state_dict"}:
-    setattr(_Ends, _hook, _wrapper(_hook))
+for _hook in set(HOOKS) - {"state_dict", "load_state_dict"}:  # asked of each plugin by itself
+    setattr(_Recording, _hook, _wrapper(_hook))
