@@ -23,10 +23,13 @@ def state_dict() -> dict[str, Any] | None:
 
     Called: for every checkpoint, on every rank, for each plugin separately, before ``on_save_checkpoint``: callbacks
     and other plugins, then the datamodule. For a checkpoint of weights only, the datamodule alone is asked. The module
-    is not: its ``state_dict`` is PyTorch's own and gives the weights.
-    Kind: broadcast, and each result is kept for its own plugin: a dict of plain values and tensors, such that the file
-    loads with ``weights_only=True``. What cannot be loaded so is refused now, naming plugin and key. ``None`` or an
-    empty dict: nothing to keep.
+    is not: its method of this name is PyTorch's own and gives the weights. Subscribers to its event hear nothing.
+    Kind: broadcast.
+    Result: kept for its own plugin: a dict of plain values and tensors, such that the file
+    loads with ``weights_only=True``. ``None`` or an empty dict: nothing to keep.
+
+    Raises:
+        MisconfigurationException: the file could not be loaded with ``weights_only=True``; names plugin and key.
 
     Source: Lightning ``Callback.state_dict`` and ``LightningDataModule.state_dict``.
     """
@@ -38,11 +41,15 @@ def on_save_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
 
     Called: for every checkpoint, on every rank, at a commit point: optimizers, counters, loader position and plugin
     states belong to the same step. For a checkpoint of weights only, the module alone is called.
-    Kind: broadcast. Order: callbacks and other plugins, then the module.
+    Kind: broadcast.
+    Order: callbacks and other plugins, then the module.
 
     Args:
         checkpoint: the dict that will be saved, with Lightning's keys (``state_dict``, ``optimizer_states``, ``loops``,
             ...). It may be changed in place; what is added must load with ``weights_only=True``.
+
+    Raises:
+        MisconfigurationException: what was added could not be loaded with ``weights_only=True``.
 
     Source: Lightning ``Callback.on_save_checkpoint`` and ``LightningModule.on_save_checkpoint``.
     """
@@ -71,7 +78,8 @@ def on_load_checkpoint(trainer: Trainer, pl_module: LightningModule, checkpoint:
     Called: once per entry point that is given a checkpoint, on every rank, after ``configure_model`` and before
     ``configure_optimizers``. The module's comes before its weights are loaded and so may still change them;
     ``load_from_checkpoint`` calls the module's too. Only the module is called for a file of weights only.
-    Kind: broadcast. Order: the module, then (after the datamodule's ``load_state_dict``) callbacks and other plugins.
+    Kind: broadcast.
+    Order: the module, then (after the datamodule's ``load_state_dict``) callbacks and other plugins.
 
     Args:
         checkpoint: the dict as it was saved. It may be changed in place.
@@ -87,6 +95,7 @@ def load_state_dict(state_dict: dict[str, Any]) -> None:
     Called: when a run starts from a checkpoint, on every rank, for each plugin separately: the datamodule in every
     entry point, callbacks and other plugins in fit only, after all ``on_load_checkpoint``. Not called for a plugin that
     the checkpoint has no state of; the state of a plugin that is absent now is kept and written back, with a note.
+    Subscribers to its event hear nothing.
     Kind: broadcast.
 
     Args:

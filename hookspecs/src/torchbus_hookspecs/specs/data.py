@@ -34,9 +34,15 @@ def train_dataloader(trainer: Trainer, pl_module: LightningModule) -> Any:
     Called: once per fit, on every rank, after the sanity check and before ``on_train_start``; again before
     ``on_train_epoch_start`` in every epoch that ``reload_dataloaders_every_n_epochs`` names. Not called where fit was
     given loaders.
-    Kind: provider. The result is an iterable of batches, usually a ``DataLoader``; or a list, dict or
+    Kind: provider.
+    Result: an iterable of batches, usually a ``DataLoader``; or a list, dict or
     ``CombinedLoader`` of iterables, which are read together: each batch is then the same collection, with one part from
-    each, and the shorter ones start over. Without an answer fit is refused.
+    each, and the shorter ones start over.
+    Default: none; fit is refused.
+
+    Raises:
+        MisconfigurationException: nobody implements it, and no loader was passed to the entry point.
+        TypeError: the result cannot be iterated over.
 
     Source: Lightning ``LightningModule.train_dataloader`` and ``LightningDataModule.train_dataloader``.
     """
@@ -49,9 +55,14 @@ def val_dataloader(trainer: Trainer, pl_module: LightningModule) -> Any:
     Called: once per validate, and once per fit when first needed: after ``on_sanity_check_start``, or before training
     where there is no sanity check; again before a validation when ``reload_dataloaders_every_n_epochs`` says so. On
     every rank.
-    Kind: provider. The result is an iterable of batches, or a list or dict of them, read one after the other and
-    numbered by ``dataloader_idx``; a ``CombinedLoader`` may say otherwise. Without an answer fit skips validation, and
-    validate is refused.
+    Kind: provider.
+    Result: an iterable of batches, or a list or dict of them, read one after the other and
+    numbered by ``dataloader_idx``; a ``CombinedLoader`` may say otherwise.
+    Default: none; fit skips validation, and validate is refused.
+
+    Raises:
+        MisconfigurationException: in validate, nobody implements it, and no loader was passed.
+        TypeError: the result cannot be iterated over.
 
     Source: Lightning ``LightningModule.val_dataloader`` and ``LightningDataModule.val_dataloader``.
     """
@@ -62,7 +73,13 @@ def test_dataloader(trainer: Trainer, pl_module: LightningModule) -> Any:
     """Ask for the test data.
 
     Called: once per test, on every rank, before ``on_test_model_eval``. Not called where test was given loaders.
-    Kind: provider; results as in ``val_dataloader``. Without an answer test is refused.
+    Kind: provider.
+    Result: as that of ``val_dataloader``.
+    Default: none; test is refused.
+
+    Raises:
+        MisconfigurationException: nobody implements it, and no loader was passed to the entry point.
+        TypeError: the result cannot be iterated over.
 
     Source: Lightning ``LightningModule.test_dataloader`` and ``LightningDataModule.test_dataloader``.
     """
@@ -74,7 +91,13 @@ def predict_dataloader(trainer: Trainer, pl_module: LightningModule) -> Any:
 
     Called: once per predict, on every rank, before ``on_predict_model_eval``. Not called where predict was given
     loaders.
-    Kind: provider; results as in ``val_dataloader``. Without an answer predict is refused.
+    Kind: provider.
+    Result: as that of ``val_dataloader``.
+    Default: none; predict is refused.
+
+    Raises:
+        MisconfigurationException: nobody implements it, and no loader was passed to the entry point.
+        TypeError: the result cannot be iterated over.
 
     Source: Lightning ``LightningModule.predict_dataloader`` and ``LightningDataModule.predict_dataloader``.
     """
@@ -85,7 +108,8 @@ def on_before_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch
     """Change a batch before it goes to the device.
 
     Called: for every batch of every entry point, sanity check included, on every rank.
-    Kind: transform. What is returned is the batch from here on; ``None`` leaves it as it is.
+    Kind: transform.
+    Result: the batch from here on; ``None`` leaves it as it is.
 
     Args:
         batch: what the loader gave, usually on the CPU. It may be changed in place or replaced by any other object.
@@ -102,7 +126,9 @@ def transfer_batch_to_device(
     """Move a batch to the device of this process.
 
     Called: for every batch of every entry point, on every rank, right after ``on_before_batch_transfer``.
-    Kind: provider; the result is the moved batch. The default moves tensors and whatever else has ``.to(device)``, also
+    Kind: provider.
+    Result: the moved batch.
+    Default: moves tensors and whatever else has ``.to(device)``, also
     inside lists, tuples, dicts and dataclasses: implement this for other types of batch.
 
     Args:
@@ -119,8 +145,8 @@ def on_after_batch_transfer(trainer: Trainer, pl_module: LightningModule, batch:
     """Change a batch that is on the device now: augmentation there, for instance.
 
     Called: for every batch of every entry point, on every rank, right after ``transfer_batch_to_device``.
-    Kind: transform. What is returned is the batch that all later hooks and the step receive; ``None`` leaves it as it
-    is.
+    Kind: transform.
+    Result: the batch that all later hooks and the step receive; ``None`` leaves it as it is.
 
     Args:
         batch: the batch on the device. It may be changed in place or replaced by any other object.

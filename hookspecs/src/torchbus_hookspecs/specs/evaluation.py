@@ -76,7 +76,9 @@ def on_validation_model_zero_grad(trainer: Trainer, pl_module: LightningModule) 
 
     Called: before each validation of a fit, on every rank, before ``on_validation_model_eval``. Not called in the
     sanity check, in validate, or while gradients are accumulating and still needed.
-    Kind: provider; a plugin returns ``True`` for done. The default is ``pl_module.zero_grad()``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.zero_grad()``.
 
     Source: Lightning ``LightningModule.on_validation_model_zero_grad``.
     """
@@ -87,8 +89,9 @@ def on_validation_model_eval(trainer: Trainer, pl_module: LightningModule) -> An
     """Switch the module to evaluation mode.
 
     Called: once per validation run, on every rank, before ``on_validation_start``.
-    Kind: provider; a plugin returns ``True`` for done. The default is ``pl_module.eval()``. The mode of every submodule
-    is remembered before, for ``on_validation_model_train``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.eval()``. The mode of every submodule is remembered before, for ``on_validation_model_train``.
 
     Source: Lightning ``LightningModule.on_validation_model_eval``.
     """
@@ -142,13 +145,19 @@ def validation_step(
 
     Called: once per batch of each loader, on every rank. A module without this method is not validated in fit, and
     validate refuses it.
-    Kind: provider. The result is a tensor, a mapping or ``None``, and only goes to ``on_validation_batch_end``: metrics
-    are logged with ``self.log``.
+    Kind: provider.
+    Result: a tensor, a mapping or ``None``. It only goes to ``on_validation_batch_end``: metrics are logged with
+    ``self.log``.
+    Default: none.
 
     Args:
         batch: the batch after transfer.
         batch_idx: position of the batch in its loader, from 0.
         dataloader_idx: the loader it came from, from 0.
+
+    Raises:
+        MisconfigurationException: in validate, nobody implements it, told before the run begins.
+        RuntimeError: there are several loaders, and the module's method has no argument ``dataloader_idx``.
 
     Source: Lightning ``LightningModule.validation_step``.
     """
@@ -200,9 +209,12 @@ def on_validation_end(trainer: Trainer, pl_module: LightningModule) -> None:
 def on_validation_model_train(trainer: Trainer, pl_module: LightningModule) -> Any:
     """Switch the module back to the mode it had before validation.
 
-    Called: once per validation run, on every rank, after ``on_validation_end``; in validate too.
-    Kind: provider; a plugin returns ``True`` for done. The default gives each submodule its own former mode back, so
-    frozen parts stay in evaluation mode; ``pl_module.train()`` in an override would switch them all.
+    Called: once per validation run, on every rank, after ``on_validation_end``; in validate too. Only where the module
+    overrides it: otherwise the loop gives each submodule its own former mode back, so that frozen parts stay in
+    evaluation mode, which ``pl_module.train()`` in an override would switch too.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.train()``, which an override reaches through ``super()``.
 
     Source: Lightning ``LightningModule.on_validation_model_train``.
     """
@@ -213,7 +225,9 @@ def on_test_model_eval(trainer: Trainer, pl_module: LightningModule) -> Any:
     """Switch the module to evaluation mode.
 
     Called: once per test, on every rank, before ``on_test_start``.
-    Kind: provider; as ``on_validation_model_eval``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.eval()``. The mode of every submodule is remembered before, for ``on_test_model_train``.
 
     Source: Lightning ``LightningModule.on_test_model_eval``.
     """
@@ -266,13 +280,18 @@ def test_step(
     """Test one batch.
 
     Called: once per batch of each loader, on every rank. Test refuses a module without this method.
-    Kind: provider. The result is a tensor, a mapping or ``None``, and only goes to ``on_test_batch_end``: metrics are
-    logged with ``self.log``.
+    Kind: provider.
+    Result: a tensor, a mapping or ``None``. It only goes to ``on_test_batch_end``: metrics are logged with ``self.log``.
+    Default: none.
 
     Args:
         batch: the batch after transfer.
         batch_idx: position of the batch in its loader, from 0.
         dataloader_idx: the loader it came from, from 0.
+
+    Raises:
+        MisconfigurationException: nobody implements it, told before the run begins.
+        RuntimeError: there are several loaders, and the module's method has no argument ``dataloader_idx``.
 
     Source: Lightning ``LightningModule.test_step``.
     """
@@ -323,8 +342,11 @@ def on_test_end(trainer: Trainer, pl_module: LightningModule) -> None:
 def on_test_model_train(trainer: Trainer, pl_module: LightningModule) -> Any:
     """Switch the module back to the mode it had before the test.
 
-    Called: once per test, on every rank, after ``on_test_end``.
-    Kind: provider; as ``on_validation_model_train``.
+    Called: once per test, on every rank, after ``on_test_end``. Only where the module overrides it, as
+    ``on_validation_model_train``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.train()``, which an override reaches through ``super()``.
 
     Source: Lightning ``LightningModule.on_test_model_train``.
     """

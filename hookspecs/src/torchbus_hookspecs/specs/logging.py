@@ -25,8 +25,9 @@ def on_log_record(trainer: Trainer, pl_module: LightningModule, metrics: dict[st
     """A record of metrics is about to be handed to the loggers.
 
     Called: for every record, right before ``log_metrics``: at the training steps that ``log_every_n_steps`` names, at
-    the end of an epoch that logged something, and for validation and test.
-    Kind: broadcast. In contrast to ``log_metrics`` it knows the trainer and the module.
+    the end of an epoch that logged something, and for validation and test. In contrast to
+    ``log_metrics`` it knows the trainer and the module.
+    Kind: broadcast.
 
     Args:
         metrics: names and values, as plain floats, reduced as ``self.log`` was asked to. Read it, do not change it.
@@ -74,8 +75,9 @@ def log_hyperparams(params: dict[str, Any], args: tuple[Any, ...], kwargs: dict[
 def log_graph(model: Module, input_array: Any) -> None:
     """Record the graph of the model.
 
-    Called: once per entry point, after ``log_hyperparams`` and followed by ``save``.
-    Kind: broadcast. Most loggers do nothing here unless their settings ask for it.
+    Called: once per entry point, after ``log_hyperparams`` and followed by ``save``. Most loggers do nothing here unless
+    their settings ask for it.
+    Kind: broadcast.
 
     Args:
         model: the module, on its device.

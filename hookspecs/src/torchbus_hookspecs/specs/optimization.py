@@ -57,7 +57,9 @@ def optimizer_step(
     Called: in automatic optimization once per accumulation window, in its last batch, on every rank. Not called for
     accumulating batches nor in manual optimization. ``trainer.global_step`` rises afterwards, whether weights changed
     or not.
-    Kind: provider. The default is ``optimizer.step(closure=optimizer_closure)``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``optimizer.step(closure=optimizer_closure)``.
 
     Args:
         epoch: the number of the epoch, from 0.
@@ -66,6 +68,9 @@ def optimizer_step(
         optimizer_closure: runs ``training_step``, zeroing and backward, and returns the loss. It must be called, best
             by ``optimizer.step(closure=...)``, which adds ``on_before_optimizer_step`` and clipping; called directly,
             it computes gradients without a step.
+
+    Raises:
+        MisconfigurationException: the closure was not called.
 
     Source: Lightning ``LightningModule.optimizer_step``.
     """
@@ -93,7 +98,9 @@ def optimizer_zero_grad(
     """Clear the gradients of an optimizer.
 
     Called: right after ``on_before_zero_grad``, on every rank. Not called in manual optimization.
-    Kind: provider. The default is ``optimizer.zero_grad()``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``optimizer.zero_grad()``.
 
     Args:
         epoch: the number of the epoch, from 0.
@@ -127,12 +134,17 @@ def backward(
     """Compute the gradients of a loss.
 
     Called: right after ``on_before_backward``, on every rank, in automatic and in manual optimization.
-    Kind: provider. The default is ``loss.backward(*args, **kwargs)``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``loss.backward(*args, **kwargs)``.
 
     Args:
-        loss: as in ``on_before_backward``.
+        loss: shape ``()``, on the training device, attached to its graph, scaled as in ``on_before_backward``.
         args: further positional arguments of ``manual_backward``, as a tuple; empty in automatic optimization.
         kwargs: its further keyword arguments, such as ``retain_graph``, as a dict; empty in automatic optimization.
+
+    Raises:
+        RuntimeError: from the default, when the loss is no scalar or depends on no parameter.
 
     Source: Lightning ``LightningModule.backward``.
     """
@@ -146,13 +158,18 @@ def manual_backward(
 
     Called: by the module, never by the loop: ``self.manual_backward(loss)`` in place of ``loss.backward()``. Automatic
     optimization refuses it.
-    Kind: provider. The default fires ``on_before_backward``, ``backward`` and ``on_after_backward``, and scales the
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: fires ``on_before_backward``, ``backward`` and ``on_after_backward``, and scales the
     loss where the precision needs it.
 
     Args:
-        loss: what the module passed, attached to its graph.
+        loss: what the module passed, shape ``()``, attached to its graph.
         args: what else it passed by position, as a tuple; goes to ``backward``.
         kwargs: what else it passed by keyword, as a dict; goes to ``backward``.
+
+    Raises:
+        MisconfigurationException: optimization is automatic.
 
     Source: Lightning ``LightningModule.manual_backward``.
     """
@@ -197,7 +214,9 @@ def configure_gradient_clipping(
 
     Called: in automatic optimization right after ``on_before_optimizer_step``, on every rank, also when the trainer
     sets no clipping. Not called in manual optimization, where the module calls ``clip_gradients`` itself.
-    Kind: provider. The default is ``clip_gradients`` with the same arguments.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``clip_gradients`` with the same arguments, where the trainer sets a limit.
 
     Args:
         optimizer: whose gradients are meant.
@@ -220,12 +239,17 @@ def clip_gradients(
 
     Called: by the default of ``configure_gradient_clipping``, and wherever a module calls ``self.clip_gradients``. On
     every rank.
-    Kind: provider. The default limits the norm over all parameters of the optimizer, or each element's absolute value.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: limits the norm over all parameters of the optimizer, or each element's absolute value.
 
     Args:
         optimizer: whose gradients are meant.
         gradient_clip_val: the limit, in units of the gradients; with ``None`` or 0 nothing is clipped.
         gradient_clip_algorithm: ``"norm"`` or ``"value"``; ``None`` means ``"norm"``.
+
+    Raises:
+        MisconfigurationException: the algorithm is unknown, or contradicts the trainer's setting, as does another limit.
 
     Source: Lightning ``LightningModule.clip_gradients``.
     """
@@ -239,11 +263,16 @@ def lr_scheduler_step(trainer: Trainer, pl_module: LightningModule, scheduler: L
     ``on_train_batch_end``, both per step and per epoch; for plateau schedulers after ``on_train_batch_end`` or
     ``on_train_epoch_end``. Frequencies per step count batches of the epoch and are looked at only when the optimizer
     steps. Not called in manual optimization.
-    Kind: provider. The default is ``scheduler.step()``, or ``scheduler.step(metric)`` where there is a metric.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``scheduler.step()``, or ``scheduler.step(metric)`` where there is a metric.
 
     Args:
         scheduler: the scheduler that is due.
         metric: the value it monitors, for a plateau scheduler; else ``None``.
+
+    Raises:
+        MisconfigurationException: a plateau scheduler that is strict has no such metric.
 
     Source: Lightning ``LightningModule.lr_scheduler_step``.
     """
@@ -255,7 +284,9 @@ def toggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: Op
 
     Called: by the module, in manual optimization with several optimizers (``self.toggle_optimizer(optimizer)``), and by
     ``toggled_optimizer``. Never called by the loop.
-    Kind: provider. The default switches ``requires_grad`` off for parameters that only other optimizers hold, and
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: switches ``requires_grad`` off for parameters that only other optimizers hold, and
     remembers how each was.
 
     Args:
@@ -271,7 +302,9 @@ def untoggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: 
 
     Called: by the module, after its step with a toggled optimizer, and by ``toggled_optimizer``. Never called by the
     loop.
-    Kind: provider. The default gives every parameter the ``requires_grad`` back that it had before.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: gives every parameter the ``requires_grad`` back that it had before.
 
     Args:
         optimizer: the optimizer that was toggled.
@@ -286,7 +319,9 @@ def toggled_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: O
 
     Called: by the module, in manual optimization: ``with self.toggled_optimizer(optimizer): ...``. Never called by the
     loop.
-    Kind: provider; the result is the context manager. The default calls ``toggle_optimizer`` on entry and
+    Kind: provider.
+    Result: the context manager.
+    Default: calls ``toggle_optimizer`` on entry and
     ``untoggle_optimizer`` on exit, also after an exception.
 
     Args:

@@ -31,7 +31,9 @@ def on_predict_model_eval(trainer: Trainer, pl_module: LightningModule) -> Any:
     """Switch the module to evaluation mode.
 
     Called: once per predict, on every rank, before ``on_predict_start``.
-    Kind: provider; a plugin returns ``True`` for done. The default is ``pl_module.eval()``.
+    Kind: provider.
+    Result: ``True`` from a plugin, for done.
+    Default: ``pl_module.eval()``.
 
     Source: Lightning ``LightningModule.on_predict_model_eval``.
     """
@@ -82,8 +84,10 @@ def predict_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batch
     """Predict on one batch.
 
     Called: once per batch of each loader, on every rank.
-    Kind: provider. The result may be anything; it goes to ``on_predict_batch_end`` and, moved to the CPU, into what
-    ``predict`` returns. The default calls the module on the batch.
+    Kind: provider.
+    Result: anything; it goes to ``on_predict_batch_end`` and, moved to the CPU, into what
+    ``predict`` returns.
+    Default: calls the module on the batch.
 
     Args:
         batch: the batch after transfer.

@@ -37,9 +37,10 @@ def configure_callbacks(trainer: Trainer, pl_module: LightningModule) -> Sequenc
     """Ask for callbacks that belong to the module rather than to the script.
 
     Called: once at the start of every entry point, on every rank, before every other hook.
-    Kind: provider. The result is a callback or a sequence of callbacks. Each one replaces the trainer's callbacks of
-    exactly its own type; those that replace nothing are added. Checkpoint callbacks still come last. Without an answer
-    the trainer's callbacks stay as they are.
+    Kind: provider.
+    Result: a callback or a sequence of callbacks. Each one replaces the trainer's callbacks of exactly its own type;
+    those that replace nothing are added. Checkpoint callbacks still come last.
+    Default: none; the trainer's callbacks stay as they are.
 
     Source: Lightning ``LightningModule.configure_callbacks``.
     """
@@ -52,7 +53,8 @@ def prepare_data(trainer: Trainer, pl_module: LightningModule) -> None:
     Called: once at the start of every entry point, before ``setup``, in one process of each machine; in one process of
     the whole run where the owner's ``prepare_data_per_node`` is false. The other processes wait until it is done. They
     never see attributes set here: set those in ``setup``.
-    Kind: broadcast. Order: the datamodule before the module.
+    Kind: broadcast.
+    Order: the datamodule before the module.
 
     Source: Lightning ``LightningDataModule.prepare_data`` and ``LightningModule.prepare_data``.
     """
@@ -64,7 +66,8 @@ def setup(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
 
     Called: once per entry point, on every rank, after ``prepare_data``. The model is not complete yet
     (``configure_model`` follows) and not on its device.
-    Kind: broadcast. Order: the datamodule, then callbacks and other plugins, then the module.
+    Kind: broadcast.
+    Order: the datamodule, then callbacks and other plugins, then the module.
 
     Args:
         stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``. Methods of classes receive it as a keyword.
@@ -103,17 +106,24 @@ def configure_optimizers(trainer: Trainer, pl_module: LightningModule) -> Any:
 
     Called: once per fit, on every rank, after a checkpoint's weights are loaded and before ``on_fit_start``. Not called
     by validate, test and predict.
-    Kind: provider. The result is one of:
+    Kind: provider.
+    Result: one of
 
     - an optimizer, or a list or tuple of them (more than one only in manual optimization);
     - two lists: the optimizers, the schedulers;
     - a dict with ``"optimizer"`` and, if wanted, ``"lr_scheduler"``, or a list or tuple of such dicts;
-    - ``None`` from the module: its steps run, and no weight changes. A fit in which nobody implements this hook is
-      refused.
+    - ``None`` from the module: its steps run, and no weight changes.
 
     A scheduler is given as it is, or as a dict: ``scheduler``; ``interval``, ``"epoch"`` (default) or ``"step"``;
     ``frequency``, in intervals (1); ``monitor``, the metric that a plateau scheduler follows; ``strict``, whether a
     missing metric is an error (true); ``name``, for learning rate logs.
+
+    Default: none; a fit in which nobody implements this hook is refused.
+
+    Raises:
+        MisconfigurationException: the result is none of these, or a scheduler in it cannot work: of an optimizer that was
+            not returned, a plateau without ``monitor``, an unknown ``interval``.
+        RuntimeError: there are several optimizers in automatic optimization.
 
     Source: Lightning ``LightningModule.configure_optimizers``.
     """
@@ -149,10 +159,11 @@ def teardown(trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
 
     Called: once at the end of every entry point, on every rank, before the loggers' ``finalize("success")``. Not called
     after an exception: release what must be released in ``on_exception`` too.
-    Kind: broadcast. Order: the datamodule, then callbacks and other plugins, then the module.
+    Kind: broadcast.
+    Order: the datamodule, then callbacks and other plugins, then the module.
 
     Args:
-        stage: as in ``setup``.
+        stage: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``, as in ``setup``.
 
     Source: Lightning ``Callback.teardown``, ``LightningModule.teardown`` and ``LightningDataModule.teardown``.
     """
@@ -165,7 +176,9 @@ def on_exception(trainer: Trainer, pl_module: LightningModule, exception: BaseEx
     Called: once, by every entry point, on each rank that raised, instead of all hooks that were still to come:
     ``on_train_end``, ``on_fit_end`` and ``teardown`` do not follow, the loggers' ``finalize("failed")`` does. Not
     called for a failure of a plugin that is only reported: see ``on_plugin_failed``.
-    Kind: broadcast; a result cannot stop the exception. Order: callbacks and other plugins, then the datamodule. The
+    Kind: broadcast.
+    Result: none counts: nothing stops the exception.
+    Order: callbacks and other plugins, then the datamodule. The
     module is never called.
 
     Args:

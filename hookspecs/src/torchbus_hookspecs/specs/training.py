@@ -57,7 +57,8 @@ def on_train_batch_start(trainer: Trainer, pl_module: LightningModule, batch: An
     """A batch is on the device and about to be trained on.
 
     Called: once per batch of an epoch, on every rank.
-    Kind: broadcast, with one result that counts: ``-1`` ends the epoch. This batch is then not trained on, its
+    Kind: broadcast.
+    Result: ``-1`` ends the epoch, everything else is ignored. This batch is then not trained on, its
     ``on_train_batch_end`` and the epoch's validation are left out; schedulers per epoch and ``on_train_epoch_end``
     follow.
 
@@ -76,14 +77,19 @@ def training_step(trainer: Trainer, pl_module: LightningModule, batch: Any, batc
     Called: once per batch, on every rank, from inside ``optimizer_step`` where the optimizer is due, else by the loop
     itself (accumulating batches, manual optimization). Optimizers that evaluate their closure repeatedly, such as
     LBFGS, repeat it.
-    Kind: provider. In automatic optimization the result is the loss, shape ``()``, attached to its graph; or a mapping
+    Kind: provider.
+    Result: in automatic optimization the loss, shape ``()``, attached to its graph; or a mapping
     that has it under ``"loss"``; or ``None`` from the module: no backward for this batch, while the optimizer is still
     zeroed and stepped. In manual optimization it is a tensor, a mapping or ``None``, and only goes to
     ``on_train_batch_end``.
+    Default: none; fit refuses a module without this method.
 
     Args:
         batch: the batch after transfer.
         batch_idx: position of the batch in its epoch, from 0. A module's method may leave it out.
+
+    Raises:
+        MisconfigurationException: nobody implements it, told before the run begins; or the result is none of these.
 
     Source: Lightning ``LightningModule.training_step``.
     """
@@ -95,11 +101,16 @@ def forward(trainer: Trainer, pl_module: LightningModule, args: tuple[Any, ...],
 
     Called: whenever such a module is called, in a run of any kind. Not called where the module overrides ``forward``:
     PyTorch then runs that method directly.
-    Kind: provider; the result is what the call returns. Without an answer the call raises.
+    Kind: provider.
+    Result: what the call returns.
+    Default: none; the call raises.
 
     Args:
         args: the positional arguments of the call, as a tuple.
         kwargs: its keyword arguments, as a dict.
+
+    Raises:
+        NotImplementedError: nobody answers.
 
     Source: Lightning ``LightningModule.forward``.
     """
@@ -132,7 +143,8 @@ def on_train_epoch_end(trainer: Trainer, pl_module: LightningModule) -> None:
 
     Called: once per epoch, on every rank, while ``trainer.current_epoch`` is still its number; also for an epoch that
     was cut short. Plateau schedulers that step per epoch come after it.
-    Kind: broadcast. Order: callbacks, the module, then early stopping and checkpoints, so that these see what the
+    Kind: broadcast.
+    Order: callbacks, the module, then early stopping and checkpoints, so that these see what the
     others logged here.
 
     Source: Lightning ``Callback.on_train_epoch_end`` and ``LightningModule.on_train_epoch_end``.
