@@ -1,4 +1,4 @@
-"""Write what comes from the code: text between marks in READMEs and docs pages.
+"""Write what comes from the code: text between marks in READMEs and docs pages, and figures.
 
     python docs/generate.py            # bring everything up to date
     python docs/generate.py --check    # only say what is not; exit status 1 if anything
@@ -7,6 +7,9 @@ Marks are comments, and ``<!-- end -->`` closes each of them:
 
     <!-- settings: early_stopping -->    the settings of that plugin
     <!-- coverage -->                    each setting of each plugin, with a test that uses it
+    <!-- hooks: index -->                every hook in one line
+    <!-- hooks: rooms -->                every hook in full
+    <!-- lifecycle: fit -->              the hooks of a recorded run, as an outline
 """
 
 from __future__ import annotations
@@ -16,11 +19,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from generating.coverage import coverage_table
+from generating.diagram import lifecycle_figure
+from generating.hooks import hooks_reference
+from generating.lifecycle import lifecycle
 from generating.pages import ROOT, Generator, renewed
 from generating.settings import settings_table
 
 PAGES = ("README.md", "docs/*.md", "plugins/*/*/README.md", "contrib/plugins/*/README.md")
-GENERATORS: dict[str, Generator] = {"settings": settings_table, "coverage": lambda subject: coverage_table()}
+GENERATORS: dict[str, Generator] = {
+    "settings": settings_table,
+    "coverage": lambda subject: coverage_table(),
+    "hooks": hooks_reference,
+    "lifecycle": lifecycle,
+}
+FIGURES = {"docs/figures/lifecycle.svg": lifecycle_figure}
 
 
 def stale_files() -> Iterator[tuple[Path, str]]:
@@ -30,6 +42,10 @@ def stale_files() -> Iterator[tuple[Path, str]]:
         new = renewed(old, GENERATORS)
         if new != old:
             yield page, new
+    for path, figure in FIGURES.items():
+        drawn = figure()
+        if not (file := ROOT / path).exists() or file.read_text(encoding="utf-8") != drawn:
+            yield file, drawn
 
 
 def main() -> int:

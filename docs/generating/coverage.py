@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from .pages import ROOT
-from .plugins import Declared, declared_plugins
+from .plugins import Declared, standard_plugins
 from .settings import default_of
 
 
@@ -74,9 +74,7 @@ def test_of(plugin: Declared, position: int, setting: str) -> str:
 def coverage_table() -> str:
     """Each setting of each plugin, and a test that uses it."""
     rows = ["| plugin | setting | default | a test that uses it |", "|---|---|---|---|"]
-    for plugin in declared_plugins().values():
-        if "contrib" in plugin.folder.relative_to(ROOT).parts:
-            continue
+    for plugin in standard_plugins().values():
         for position, one in enumerate(plugin.settings):
             test = test_of(plugin, position, one.name) or "none"
             rows.append(f"| `{plugin.name}` | `{one.name}` | {default_of(one)} | {test} |")

@@ -42,3 +42,10 @@ def declared_plugins() -> dict[str, Declared]:
                     continue
                 found[name] = Declared(name, group.removeprefix("torchbus."), cls, file.parent)
     return found
+
+
+def standard_plugins() -> dict[str, Declared]:
+    """Those of them that are not in ``contrib``."""
+    return {
+        name: one for name, one in declared_plugins().items() if "contrib" not in one.folder.relative_to(ROOT).parts
+    }

@@ -24,6 +24,7 @@ PATTERNS = (
     "contrib/**/README.md",
     "plugins/*/*/README.md",
     "docs/*.md",
+    "docs/reference/*.md",
 )
 PAGES = sorted({page for pattern in PATTERNS for page in ROOT.glob(pattern)})
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$|^<!-- setup:(?P<setup>.*?)-->", re.DOTALL | re.MULTILINE)

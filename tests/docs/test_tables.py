@@ -57,12 +57,16 @@ def test_checking_writes_nothing_and_fails(
 ) -> None:
     page = tmp_path / "README.md"
     page.write_text("<!-- settings: timer -->\n| old |\n<!-- end -->\n")
+    figure = tmp_path / "figure.svg"
     monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "FIGURES", {"figure.svg": lambda: "<svg/>\n"})
     monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
     assert generate.main() == 1
-    assert "README.md: out of date" in capsys.readouterr().out and "old" in page.read_text()
+    told = capsys.readouterr().out
+    assert "README.md: out of date" in told and "figure.svg: out of date" in told
+    assert "old" in page.read_text() and not figure.exists()
     monkeypatch.setattr("sys.argv", ["generate.py"])
     assert generate.main() == 0
-    assert "interval" in page.read_text()
+    assert "interval" in page.read_text() and figure.read_text() == "<svg/>\n"
     monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
     assert generate.main() == 0
