@@ -55,6 +55,7 @@ def test_a_subscription_that_has_ended_costs_nothing_more(bus: Bus) -> None:
     subscription = bus.subscribe(TrainBatchEnd, lambda event: None)
     assert len(calls_of(emit, 1, 2, 3, 4, 5)) > 1
     subscription.cancel()
+    emit(1, 2, 3, 4, 5)  # the first call after a change compiles it
     assert calls_of(emit, 1, 2, 3, 4, 5) == ["on_train_batch_end"]
 
 

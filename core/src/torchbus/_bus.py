@@ -7,7 +7,8 @@ compiles what pluggy knows into flat functions (``_dispatch``) and hands those o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ from torchbus_hookspecs.profiler import Watch
 from torchbus_hookspecs.specs import HOOKS
 
 from ._adapters import Shape, adapt, hook_arguments, hookimpl_options, target_of
-from ._dispatch import Chain, Implementation, Scope, empty_function, install
+from ._dispatch import Chain, Implementation, Scope, empty_function, install, install_later
 from ._errors import PluginConflictError, PluginValidationError
 from ._faults import Faults
 from ._ordering import order_names
@@ -42,12 +43,19 @@ Watcher = Callable[[Plugin, str], Watch | None]
 
 @dataclass(slots=True, eq=False)
 class _Hook:
-    """One hook of one bus: the function that callers hold, and how it is made."""
+    """One hook of one bus: the function that callers hold, and how it is made.
+
+    Attributes:
+        chain: what it is made of; ``None`` where that is not known (any longer).
+        is_installed: whether the function is that chain.
+    """
 
     name: str
     arguments: tuple[str, ...]
     function: FunctionType
     left_out: frozenset[str] = field(default_factory=frozenset)
+    chain: Chain | None = None
+    is_installed: bool = False
 
 
 class Bus:
@@ -58,7 +66,7 @@ class Bus:
 
     Attributes:
         scope: which hook is running.
-        changes: how often plugins or subscriptions have changed: whoever decides something by them compares this.
+        changes: how often plugins, subscriptions, or what else loops decide by have changed: who has decided compares this.
     """
 
     def __init__(self, rank: int = 0) -> None:
@@ -72,6 +80,7 @@ class Bus:
         self._order: list[str] = []
         self._order_of_last: list[str] = []  # of those with ``trylast``: pluggy calls the newest of them last
         self._hooks: dict[tuple[str, frozenset[str]], _Hook] = {}
+        self._known: dict[tuple[str, str], Implementation] = {}  # by plugin and hook: made once
         self._subscriptions: list[Subscription[Any]] = []
         self._watcher: Watcher | None = None
 
@@ -125,10 +134,10 @@ class Bus:
         self._order.insert(0, name)
         self._order_of_last.append(name)
         hooks = self.hooks_of(name)
+        self._forget(hooks)
         try:
             for hook in hooks:  # also those that nobody emits yet
-                self._chain(hook, frozenset())
-            self._recompile(hooks)
+                self._chain(hook)
         except BaseException:  # a circle in the order, say: leave nothing behind
             self.unregister(name)
             raise
@@ -170,7 +179,9 @@ class Bus:
         del self._plugins[name]
         self._order.remove(name)
         self._order_of_last.remove(name)
-        self._recompile(hooks)
+        for hook in hooks:
+            self._known.pop((name, hook), None)
+        self._forget(hooks)
 
     def arrange(self, names: Iterable[str]) -> None:
         """Set the calling order of the named plugins; ``tryfirst``, ``trylast``, ``before`` and ``after`` still hold."""
@@ -180,7 +191,7 @@ class Bus:
         )
         if (order, last) != (self._order, self._order_of_last):
             self._order, self._order_of_last = order, last
-            self._recompile(None)
+            self._forget(None)
 
     @property
     def plugins(self) -> dict[str, Plugin]:
@@ -199,11 +210,11 @@ class Bus:
 
         It stays valid when plugins come and go. The event object is built only while somebody subscribes to it.
         """
-        return self._hook_of(event, frozenset()).function
+        return self._function(event, frozenset())
 
     def emitter_without(self, plugin: str, event: Callable[P, Event]) -> Callable[P, Any]:
         """The same, as if the named plugin were not there: what a user's override reaches through ``super()``."""
-        return self._hook_of(event, frozenset({plugin})).function
+        return self._function(event, frozenset({plugin}))
 
     def emit(self, event: Event) -> Any:
         """Emit an event that exists already, such as one read from a recording."""
@@ -236,13 +247,13 @@ class Bus:
         refuse_wrong_filters(event, every=every, once=once, before=before, after=after)
         subscription = Subscription(event, handler, self._unsubscribe, every, once, before, after)
         self._subscriptions.append(subscription)
-        self._recompile(None)
+        self._forget(_hooks_of_event(event))
         return subscription
 
     def _unsubscribe(self, subscription: Subscription[Any]) -> None:
         if subscription in self._subscriptions:
             self._subscriptions.remove(subscription)
-            self._recompile(None)
+            self._forget(_hooks_of_event(subscription.event))
 
     # ---- measuring ---------------------------------------------------------------------------------------------------
 
@@ -255,7 +266,8 @@ class Bus:
             hooks: the hooks it is about; default: all.
         """
         self._watcher = watcher
-        self._recompile(hooks)
+        for hook in self._forget(hooks):
+            self._install(hook)  # now, so that nobody measures it
 
     @property
     def is_watched(self) -> bool:
@@ -266,21 +278,20 @@ class Bus:
 
     def is_heard(self, event: Callable[..., Event]) -> bool:
         """Whether anybody implements or subscribes to an event."""
-        name = _event_class(event).hook_name
-        return bool(self.implementations(name)) or self._publisher(name) is not None
+        chain = self._chain(_event_class(event).hook_name)
+        return bool(chain.implementations or chain.wrappers or chain.publish)
 
     def is_left_to(self, plugin: str, *events: Callable[..., Event]) -> bool:
         """Whether nobody but the named plugin implements any of these events, and nobody subscribes to them."""
         for event in events:
-            name = _event_class(event).hook_name
-            chain = self._chain(name, frozenset())
+            chain = self._chain(_event_class(event).hook_name)
             if chain.publish or any(one.plugin != plugin for one in (*chain.wrappers, *chain.implementations)):
                 return False
         return True
 
     def implementations(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
         """Who implements a hook: instance name and function, in calling order (wrappers first)."""
-        chain = self._chain(hook, frozenset())
+        chain = self._chain(hook)
         return [(one.plugin, one.function) for one in (*chain.wrappers, *chain.implementations)]
 
     def hooks_of(self, name: str) -> list[str]:
@@ -290,33 +301,56 @@ class Bus:
 
     # ---- compiling ---------------------------------------------------------------------------------------------------
 
-    def _hook_of(self, event: Callable[..., Event], left_out: frozenset[str]) -> _Hook:
-        name = _event_class(event).hook_name
+    def _function(self, event: Callable[..., Event], left_out: frozenset[str]) -> FunctionType:
+        hook = self._hook(_event_class(event).hook_name, left_out)
+        if not hook.is_installed:
+            self._install(hook)
+        return hook.function
+
+    def _hook(self, name: str, left_out: frozenset[str]) -> _Hook:
         hook = self._hooks.get((name, left_out))
         if hook is None:
             arguments = hook_arguments(name)
             hook = self._hooks[name, left_out] = _Hook(name, arguments, empty_function(name, arguments), left_out)
-            self._install(hook)
         return hook
 
-    def _recompile(self, names: Iterable[str] | None) -> None:
+    def _forget(self, names: Iterable[str] | None) -> list[_Hook]:
+        """What these hooks are made of has changed, or of all hooks: they are compiled when they are next called."""
         self.changes += 1
         wanted = None if names is None else set(names)
-        for hook in self._hooks.values():
-            if wanted is None or hook.name in wanted:
-                self._install(hook)
+        changed = [hook for hook in self._hooks.values() if wanted is None or hook.name in wanted]
+        for hook in changed:
+            hook.chain = None
+            if hook.is_installed:
+                hook.is_installed = False
+                install_later(hook.function, hook.name, hook.arguments, partial(self._install, hook))
+        return changed
 
     def _install(self, hook: _Hook) -> None:
         chain = self._chain(hook.name, hook.left_out)
         if self._watcher is not None:
-            for one in (*chain.wrappers, *chain.implementations):
-                plugin = self._plugins[one.plugin]
-                # what a user's override reaches through super() is part of the override
-                if not (hook.left_out and plugin.is_user_code):
-                    one.watch = self._watcher(plugin, hook.name)
+            chain = replace(
+                chain,
+                implementations=[self._watched(one, hook) for one in chain.implementations],
+                wrappers=[self._watched(one, hook) for one in chain.wrappers],
+            )
         install(hook.function, chain)
+        hook.is_installed = True
 
-    def _chain(self, name: str, left_out: frozenset[str]) -> Chain:
+    def _watched(self, one: Implementation, hook: _Hook) -> Implementation:
+        plugin = self._plugins[one.plugin]
+        # what a user's override reaches through super() is part of the override
+        if self._watcher is None or (hook.left_out and plugin.is_user_code):
+            return one
+        return replace(one, watch=self._watcher(plugin, hook.name))
+
+    def _chain(self, name: str, left_out: frozenset[str] = frozenset()) -> Chain:
+        hook = self._hook(name, left_out)
+        if hook.chain is None:
+            hook.chain = self._made_chain(name, left_out)
+        return hook.chain
+
+    def _made_chain(self, name: str, left_out: frozenset[str]) -> Chain:
         caller: pluggy.HookCaller = getattr(self.manager.hook, name)
         listed = [
             one
@@ -336,26 +370,36 @@ class Bus:
         )
 
     def _implementations(self, hook: str, listed: Sequence[pluggy.HookImpl]) -> list[Implementation]:
+        """In calling order, whatever order pluggy has them in."""
         implementations = {one.plugin_name: self._implementation(hook, one) for one in listed}
         groups = {one.plugin_name: _group(hook, one, implementations[one.plugin_name].final) for one in listed}
-        order = self._order, self._order_of_last
-        place = {name: (group, order[group == _LAST].index(name)) for name, group in groups.items()}
-        by_place = sorted(listed, key=lambda one: place[one.plugin_name])
-        later: dict[str, set[str]] = {one.plugin_name: set() for one in by_place}
-        for one in by_place:
-            record, options = self._plugins[one.plugin_name], _options(one)
-            later[one.plugin_name].update(record.before, options.get("before", ()))
-            for earlier in (*record.after, *options.get("after", ())):
-                later.setdefault(earlier, set()).add(one.plugin_name)
-        return [implementations[name] for name in order_names([one.plugin_name for one in by_place], later)]
+        middle, last = (
+            {name: place for place, name in enumerate(order)} for order in (self._order, self._order_of_last)
+        )
+        names = sorted(groups, key=lambda name: (groups[name], (last if groups[name] == _LAST else middle)[name]))
+        later: dict[str, set[str]] = {}
+        for name in names:
+            later.setdefault(name, set()).update(implementations[name].before)
+            for earlier in implementations[name].after:
+                later.setdefault(earlier, set()).add(name)
+        return [implementations[name] for name in order_names(names, later)]
 
     def _implementation(self, hook: str, one: pluggy.HookImpl) -> Implementation:
-        target = target_of(hook, one.function)
-        wrapper = "old" if one.hookwrapper else "new" if one.wrapper else ""
-        blame = self.blamer(self._plugins[one.plugin_name], hook)
-        return Implementation(
-            one.plugin_name, target.function, target.positional, target.keywords, blame, wrapper, target.final
-        )
+        known = self._known.get((one.plugin_name, hook))
+        if known is None:
+            target, record, options = target_of(hook, one.function), self._plugins[one.plugin_name], _options(one)
+            known = self._known[one.plugin_name, hook] = Implementation(
+                one.plugin_name,
+                target.function,
+                target.positional,
+                target.keywords,
+                self.blamer(record, hook),
+                wrapper="old" if one.hookwrapper else "new" if one.wrapper else "",
+                final=target.final,
+                before=(*record.before, *options.get("before", ())),
+                after=(*record.after, *options.get("after", ())),
+            )
+        return known
 
     def _publisher(self, name: str) -> Callable[..., None] | None:
         event = EVENTS[name]
@@ -399,6 +443,10 @@ def _event_class(event: Callable[..., Event]) -> type[Event]:
         return event
     refuse_wrong_event(event, "emitter()")
     raise TypeError(f"emitter() takes an event class of a hook, such as TrainBatchEnd, not {event!r}.")
+
+
+def _hooks_of_event(event: type[Event]) -> list[str]:
+    return [name for name, one in EVENTS.items() if issubclass(one, event)]
 
 
 def _default_name(plugin: object) -> str:

@@ -2,31 +2,36 @@
 
 A chain becomes the body of one flat function, written out call by call:
 
-    def on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx, _f0=..., _f1=...):
-        results = []
+    def on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx, _scope=..., _f0=..., _f1=..., _rest=...):
         outer = _scope.hook
         _scope.hook = 'on_train_batch_end'
+        results = []
         try:
-            result = _f0(trainer, batch_idx)
+            if (result := _f0(trainer, batch_idx)) is not None: results.append(result)
+            if (result := _f1(batch_idx=batch_idx)) is not None: results.append(result)
+        except BaseException as error:
             ...
 
 The function that callers hold stays the same object when plugins come and go: its code and its bound values are replaced
-(``install``). So an emitter can be bound before the loop, costs one Python call, and is never out of date.
+(``install``), when it is next called (``install_later``). So an emitter can be bound before the loop, costs one Python call, and
+is never out of date.
 """
 
 from __future__ import annotations
 
+import builtins
+import functools
 import inspect
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from types import FunctionType
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import Any
 
 import pluggy
 from torchbus_hookspecs.markers import HookKind
 from torchbus_hookspecs.profiler import Watch
 
-__all__ = ["Chain", "Implementation", "Scope", "empty_function", "install"]
+__all__ = ["Chain", "Implementation", "Scope", "empty_function", "install", "install_later"]
 
 
 class Scope:
@@ -56,6 +61,7 @@ class Implementation:
         wrapper: ``""``, or ``"new"`` / ``"old"`` for pluggy's two styles of wrapper.
         final: the user's own provider: its result counts even when it is ``None``, and nobody after it is asked.
         watch: who measures its calls, if anybody does.
+        before, after: names of plugins that it runs before and after.
         blame: called with an exception it raised; tells whether to go on as if it had returned ``None``.
     """
 
@@ -67,6 +73,8 @@ class Implementation:
     wrapper: str = ""
     final: bool = False
     watch: Watch | None = None
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def call(self) -> str:
@@ -93,11 +101,10 @@ class Chain:
     implementations: Sequence[Implementation] = ()
     wrappers: Sequence[Implementation] = ()
     publish: Callable[..., None] | None = None
-    bound: dict[str, Any] = field(default_factory=dict)
 
 
 def empty_function(hook: str, arguments: Sequence[str]) -> FunctionType:
-    """The function that callers of a hook hold; ``install`` gives it its body."""
+    """The function that callers of a hook hold; ``install`` or ``install_later`` give it its body."""
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in arguments]
     function = _define(hook, arguments, ["return []"], {})
     function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # hide the bound values
@@ -106,20 +113,33 @@ def empty_function(hook: str, arguments: Sequence[str]) -> FunctionType:
 
 def install(function: FunctionType, chain: Chain) -> None:
     """Give ``function`` the body of ``chain``. Calls that are under way finish with the body they began with."""
-    compiled = _compile(chain)
-    function.__code__ = compiled.__code__
-    function.__defaults__ = compiled.__defaults__
+    _take_over(function, _compile(chain))
+
+
+def install_later(function: FunctionType, hook: str, arguments: Sequence[str], make: Callable[[], None]) -> None:
+    """Have ``function`` call ``make``, which installs its body, when it is next called."""
+    body = ["_make()", f"return _again({', '.join(arguments)})"]
+    _take_over(function, _define(hook, arguments, body, {"_make": make, "_again": function}))
+
+
+def _take_over(function: FunctionType, made: FunctionType) -> None:
+    function.__code__ = made.__code__
+    function.__defaults__ = made.__defaults__
 
 
 def _define(name: str, arguments: Sequence[str], body: Sequence[str], bound: dict[str, Any]) -> FunctionType:
     # bound values are defaults of positional parameters: CPython fills those in faster than any other kind of look-up
     parameters = [*arguments, *(f"{key}=None" for key in bound)]
-    source = "\n    ".join([f"def {name}({', '.join(parameters)}):", *body])
+    code = _code(name, "\n    ".join([f"def {name}({', '.join(parameters)}):", *body]))
+    return FunctionType(code, {"__builtins__": builtins}, name, tuple(bound.values()))
+
+
+@functools.lru_cache(maxsize=1024)  # chains that differ in nothing but whom they call have the same code
+def _code(name: str, source: str) -> CodeType:
     namespace: dict[str, Any] = {}
     exec(compile(source, f"<torchbus chain of {name}>", "exec"), namespace)  # noqa: S102  # source is made of checked names
-    function: FunctionType = namespace[name]
-    function.__defaults__ = tuple(bound.values()) or None
-    return function
+    code: CodeType = namespace[name].__code__
+    return code
 
 
 def _compile(chain: Chain) -> FunctionType:
@@ -132,47 +152,51 @@ def _compile(chain: Chain) -> FunctionType:
         bound["_call"] = _wrapped(chain)
         body.append(f"return _call({', '.join(chain.arguments)})")
     else:
-        body += _plain_body(chain, bound)
+        body += _plain_body(chain, bound, first_line=2 + len(body))
     return _define(chain.hook, chain.arguments, body, bound)
 
 
 _EMPTY = {"broadcast": "[]", "provider": "None"}
 
 
-def _plain_body(chain: Chain, bound: dict[str, Any]) -> list[str]:
+def _plain_body(chain: Chain, bound: dict[str, Any], first_line: int) -> list[str]:
+    """The lines of a chain without wrappers; the line of the function's source at which they begin tells who raised."""
     value = _value_of(chain)
-    empty = value or _EMPTY[chain.kind]
+    so_far = {"broadcast": "results", "provider": "None", "transform": value}[chain.kind]
     if not chain.implementations:
-        return [f"return {empty}"]
+        return [f"return {value or _EMPTY[chain.kind]}"]
     bound["_scope"] = chain.scope
     body = ["outer = _scope.hook", f"_scope.hook = {chain.hook!r}"]
     if chain.kind == "broadcast":
         body.append("results = []")
+    body.append("try:")
+    at: dict[int, int] = {}
     for index, one in enumerate(chain.implementations):
-        bound[f"_f{index}"], bound[f"_b{index}"] = one.function, one.blame
-        use = {
-            "broadcast": ["if result is not None: results.append(result)"],
-            "provider": ["if result is not None:", "    _scope.hook = outer", "    return result"],
-            "transform": [f"if result is not None: {value} = result"],
-        }[chain.kind]
-        if one.final and chain.kind == "provider":
-            use = ["_scope.hook = outer", "return result"]
+        bound[f"_f{index}"] = one.function
         begin, end = _watching(one, index, bound)
-        body += [
-            *begin,
-            "try:",
-            f"    result = _f{index}({one.call})",
-            "except BaseException as error:",
-            *end,
-            # whoever hears of it or catches it goes on in the outer hook
-            "    _scope.hook = outer",
-            f"    if not _b{index}(error): raise",
-            f"    _scope.hook = {chain.hook!r}",
-            "else:",
-            *end,
-            *(f"    {line}" for line in use),
-        ]
-    return [*body, "_scope.hook = outer", f"return {'results' if chain.kind == 'broadcast' else empty}"]
+        at[first_line + len(body) + len(begin)] = index
+        body += [f"    {line}" for line in [*begin, f"result = _f{index}({one.call})", *end, *_use(chain, one, value)]]
+    bound["_rest"] = _Rest(chain, at)
+    return [
+        *body,
+        "except BaseException as error:",
+        "    _scope.hook = outer",  # whoever hears of it or catches it goes on in the outer hook
+        "    failed = _rest.blame(error)",
+        "    if failed is None: raise",
+        f"    return _rest.go_on(failed, {so_far}, {', '.join(chain.arguments)})",
+        "_scope.hook = outer",
+        f"return {so_far}",
+    ]
+
+
+def _use(chain: Chain, one: Implementation, value: str) -> list[str]:
+    """What is made of an implementation's result."""
+    if chain.kind == "broadcast":
+        return ["if result is not None: results.append(result)"]
+    if chain.kind == "transform":
+        return [f"if result is not None: {value} = result"]
+    answer = "_scope.hook = outer; return result"
+    return [answer if one.final else f"if result is not None: {answer}"]
 
 
 def _watching(one: Implementation, index: int, bound: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -180,12 +204,73 @@ def _watching(one: Implementation, index: int, bound: dict[str, Any]) -> tuple[l
     if one.watch is None:
         return [], []
     bound[f"_s{index}"], bound[f"_e{index}"] = one.watch.begin, one.watch.end
-    return [f"_s{index}()"], [f"    _e{index}()"]
+    return [f"_s{index}()"], [f"_e{index}()"]
 
 
 def _value_of(chain: Chain) -> str:
     """The argument that a transform passes on: the first after ``trainer, pl_module``."""
     return chain.arguments[2] if chain.kind == "transform" else ""
+
+
+# ---- when one has raised ------------------------------------------------------------------------------------------------
+
+
+class _Rest:
+    """What becomes of a chain in which somebody has raised. Rare, so it is interpreted.
+
+    Args:
+        chain: the chain.
+        at: which implementation is called in which line of the chain's function.
+    """
+
+    __slots__ = ("_at", "_chain")
+
+    def __init__(self, chain: Chain, at: Mapping[int, int]) -> None:
+        self._chain = chain
+        self._at = at
+
+    def blame(self, error: BaseException) -> int | None:
+        """Tell whoever raised; return its number if the chain goes on behind it."""
+        assert error.__traceback__ is not None  # of the chain's function, which has caught it
+        failed = self._at.get(error.__traceback__.tb_lineno)
+        if failed is None:  # nobody: an interrupt between two calls
+            return None
+        return failed if self._is_forgiven(self._chain.implementations[failed], error) else None
+
+    @staticmethod
+    def _is_forgiven(one: Implementation, error: BaseException) -> bool:
+        if one.watch is not None:
+            one.watch.end()
+        return one.blame(error)
+
+    def go_on(self, failed: int, so_far: Any, *values: Any) -> Any:
+        """Call those behind number ``failed``; return what the chain returns."""
+        chain = self._chain
+        scope, outer, name = chain.scope, chain.scope.hook, _value_of(chain)
+        arguments = dict(zip(chain.arguments, values, strict=True))
+        for one in chain.implementations[failed + 1 :]:
+            scope.hook = chain.hook
+            if one.watch is not None:
+                one.watch.begin()
+            try:
+                result = one.function(
+                    *(arguments[key] for key in one.positional), **{key: arguments[key] for key in one.keywords}
+                )
+            except BaseException as error:
+                scope.hook = outer
+                if not self._is_forgiven(one, error):
+                    raise
+                continue
+            scope.hook = outer
+            if one.watch is not None:
+                one.watch.end()
+            if chain.kind == "provider" and (one.final or result is not None):
+                return result
+            if result is not None and chain.kind == "transform":
+                so_far = arguments[name] = result
+            elif result is not None:
+                so_far.append(result)
+        return so_far
 
 
 # ---- wrappers ---------------------------------------------------------------------------------------------------------
@@ -194,7 +279,7 @@ def _value_of(chain: Chain) -> str:
 def _wrapped(chain: Chain) -> Callable[..., Any]:
     """A chain inside its wrappers. Rare, so it is interpreted: one generator per wrapper, around the flat inner chain."""
     bound: dict[str, Any] = {}
-    inner = _define(chain.hook, chain.arguments, _plain_body(chain, bound), bound)
+    inner = _define(chain.hook, chain.arguments, _plain_body(chain, bound, first_line=2), bound)
     scope = chain.scope
 
     def call(*values: Any) -> Any:

@@ -24,10 +24,11 @@ class Alarms:
         due: the count of batches at which the next call is due; infinite without one.
     """
 
-    __slots__ = ("_bus", "_calls", "due")
+    __slots__ = ("_bus", "_calls", "_is_ringing", "due")
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self._is_ringing = False
         self.due: int | float = float("inf")
         self._calls: list[tuple[int, Callable[[], None]]] = []
 
@@ -35,15 +36,20 @@ class Alarms:
         """Call ``function`` once, when that many batches (``trainer.fit_loop.progress.total_batches``) are done."""
         self._calls.append((batches, function))
         self.due = min(self.due, batches)
-        self._bus.changes += 1  # the loop may be on its way beyond it
+        if not self._is_ringing:
+            self._bus.changes += 1  # the loop is on its way, perhaps beyond it
 
     def ring(self, batches: int) -> None:
         """Call those that are due; they may set the next alarm."""
         due = [function for when, function in self._calls if when <= batches]
         self._calls = [one for one in self._calls if one[0] > batches]
         self.due = min((when for when, _ in self._calls), default=float("inf"))
-        for function in due:
-            function()
+        self._is_ringing = True
+        try:
+            for function in due:
+                function()
+        finally:
+            self._is_ringing = False
 
     def clear(self) -> None:
         """Forget them all: they were those of another run."""
