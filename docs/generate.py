@@ -6,6 +6,8 @@
 Marks are comments, and ``<!-- end -->`` closes each of them:
 
     <!-- settings: early_stopping -->    the settings of that plugin
+    <!-- trainer -->                     the arguments of ``Trainer``
+    <!-- plugins: callbacks -->          the settings of all plugins of that kind
     <!-- coverage -->                    each setting of each plugin, with a test that uses it
     <!-- hooks: index -->                every hook in one line
     <!-- hooks: rooms -->                every hook in full
@@ -23,11 +25,14 @@ from generating.diagram import lifecycle_figure
 from generating.hooks import hooks_reference
 from generating.lifecycle import lifecycle
 from generating.pages import ROOT, Generator, renewed
+from generating.reference import plugins_of_kind, trainer_arguments
 from generating.settings import settings_table
 
 PAGES = ("README.md", "docs/*.md", "plugins/*/*/README.md", "contrib/plugins/*/README.md")
 GENERATORS: dict[str, Generator] = {
     "settings": settings_table,
+    "trainer": lambda subject: trainer_arguments(),
+    "plugins": plugins_of_kind,
     "coverage": lambda subject: coverage_table(),
     "hooks": hooks_reference,
     "lifecycle": lifecycle,

@@ -61,8 +61,8 @@ def test_they_pass_ruff_and_mypy(python: Path, written: Path) -> None:
 def test_the_four_commands_of_the_documentation_lead_to_a_run_with_the_new_plugin(
     python: Path, written: Path, tmp_path: Path
 ) -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
-    section = text[text.index("### A distribution") : text.index("### Testing one")]
+    text = (ROOT / "docs" / "ship-a-plugin.md").read_text()
+    section = text[text.index("## Four commands") : text.index("## Entry points")]
     (block,) = re.findall(r"```text\n(torchbus plugins new.*?)```", section, re.DOTALL)
     new, editable, test, train = (line.split() for line in block.splitlines())
     run(python.parent / new[0], *new[1:], cwd=tmp_path)
@@ -73,7 +73,6 @@ def test_the_four_commands_of_the_documentation_lead_to_a_run_with_the_new_plugi
     assert test == ["pytest", folder.name]
     assert " passed" in run(python, "-m", *test, cwd=tmp_path)
     (script,) = re.findall(r"```py\n# train.py\n(.*?)```", section, re.DOTALL)
-    (model,) = re.findall(r"```python\n(import torch\n.*?)```", text, re.DOTALL)
-    (tmp_path / train[-1]).write_text(model + script)
+    (tmp_path / train[-1]).write_text(script)
     assert train == ["python", "train.py"]
     assert "pause: 20 batches are enough" in run(python, *train[1:], cwd=tmp_path)
