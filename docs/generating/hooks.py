@@ -38,7 +38,8 @@ def index() -> str:
         for one in hooks:
             leading = [] if len(one.types) == len(one.arguments) else ["…"]
             arguments = ", ".join([*leading, *(f"`{name}`" for name in one.arguments)])
-            rows.append(f"| [`{one.name}`](#{one.name}) | {one.kind} | {arguments} | {as_markdown(one.summary)} |")
+            # no code, which browsers break anywhere in a narrow column
+            rows.append(f"| [{one.name}](#{one.name}) | {one.kind} | {arguments} | {as_markdown(one.summary)} |")
     return "\n".join(rows) + "\n"
 
 
@@ -63,7 +64,10 @@ def facts(one: Specification) -> Iterator[str]:
     """The list below a signature."""
 
     def told(label: str, text: str) -> str:
-        return f"- **{label}:** {linked(as_markdown(text), one.name)}".replace("\n", "\n    ").replace("    \n", "\n")
+        lines = linked(as_markdown(text), one.name).splitlines()
+        whole = "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])])
+        # behind a paragraph, some readers of Markdown take no new item without an empty line
+        return f"- **{label}:** {whole}" + ("\n" if "\n\n" in whole else "")
 
     def listed(label: str, entries: dict[str, str]) -> Iterator[str]:
         if entries:

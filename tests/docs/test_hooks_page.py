@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def section(hook: str) -> str:
 
 def test_the_page_has_every_hook_once_in_the_order_of_a_run() -> None:
     assert re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE) == list(HOOKS)
-    assert re.findall(r"^\| \[`(\w+)`\]\(#\1\) \|", PAGE, re.MULTILINE) == list(HOOKS), "in the index"
+    assert re.findall(r"^\| \[(\w+)\]\(#\1\) \|", PAGE, re.MULTILINE) == list(HOOKS), "in the index"
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -69,6 +70,11 @@ def test_links_to_hooks_lead_to_their_sections() -> None:
 def test_no_section_has_markup_of_docstrings_or_an_empty_part() -> None:
     assert "``" not in PAGE.replace("```", "")
     assert not re.findall(r"^- \*\*\w+:\*\* *$(?!\n    - )", PAGE, re.MULTILINE)
+
+
+def test_items_of_lists_follow_items_or_an_empty_line() -> None:
+    lines = PAGE.splitlines()
+    assert not [b for a, b in pairwise(lines) if b.startswith("- **") and a.startswith("    ") and a[4] != "-"]
 
 
 def test_implementers_and_methods_are_those_of_the_code(generate: Any) -> None:
