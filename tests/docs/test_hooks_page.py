@@ -124,6 +124,17 @@ def test_a_default_is_described_where_there_is_one(hook: str, generate: Any) -> 
         assert has_default is not parts(hook)["Default"].startswith("none"), hook
 
 
+def test_hooks_whose_events_nobody_emits_say_so() -> None:
+    core = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("core/src/**/*.py"))
+    plugins = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("plugins/*/*/src/**/*.py"))
+    # what a module's method asks plugins and the default for is an answer without an event
+    emitted = set(re.findall(r"\w+", re.sub(r"_provided\(\s*events\.\w+", "", core)))
+    emitted |= set(re.findall(r"emitter\(\s*(?:events\.)?(\w+)", plugins))
+    silent = {hook for hook, event in EVENTS.items() if event.__name__ not in emitted}
+    assert silent == {hook for hook in HOOKS if "Subscribers to its event hear nothing" in section(hook)}
+    assert {"state_dict", "manual_backward"} <= silent
+
+
 # ---- uses and tests ---------------------------------------------------------------------------------------------------
 
 
