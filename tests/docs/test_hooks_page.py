@@ -129,7 +129,7 @@ def test_hooks_whose_events_nobody_emits_say_so() -> None:
     plugins = "\n".join(file.read_text(encoding="utf-8") for file in ROOT.glob("plugins/*/*/src/**/*.py"))
     # what a module's method asks plugins and the default for is an answer without an event
     emitted = set(re.findall(r"\w+", re.sub(r"_provided\(\s*events\.\w+", "", core)))
-    emitted |= set(re.findall(r"emitter\(\s*(?:events\.)?(\w+)", plugins))
+    emitted |= set(re.findall(r"emit(?:ter)?\(\s*(?:events\.)?(\w+)", plugins))
     silent = {hook for hook, event in EVENTS.items() if event.__name__ not in emitted}
     assert silent == {hook for hook in HOOKS if "Subscribers to its event hear nothing" in section(hook)}
     assert {"state_dict", "manual_backward"} <= silent
