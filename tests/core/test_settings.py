@@ -93,8 +93,8 @@ def test_a_file_that_is_no_toml_is_refused_with_line_and_column(folder: Path, na
     [
         ("[plugin.a]\nx = 1\n", r"unknown table or key `plugin`; known are `plugins` .* and `enable`"),
         ("plugins = 3\n", r"`plugins` must hold one table of settings for each plugin name"),
-        ("[plugins]\na = 1\n", r"`plugins` must hold one table of settings for each plugin name"),
-        ('enable = "early_stopping"\n', r"`enable` must be a list of plugin names"),
+        ("[plugins]\na = 1\n", r"`plugins\.a` is 1; it should be a table of settings, \[plugins\.a\]\."),
+        ('enable = "early_stopping"\n', r"`enable` must be a list of plugin names; it is 'early_stopping'\."),
         ("enable = [1]\n", r"`enable` must be a list of plugin names"),
     ],
 )
@@ -122,18 +122,27 @@ def test_environment_variables_are_read_by_plugin_and_field(monkeypatch: pytest.
     monkeypatch.setenv("torchbus_patient__T_MAX", "6")
     monkeypatch.setenv("TORCHBUS_PATIENT__NAMES", '["a", "b"]')
     monkeypatch.setenv("TORCHBUS_OTHER__PATIENCE", "7")
-    assert environment_settings("patient", Patient) == {"patience": "5", "T_max": "6", "names": ["a", "b"]}
+    values, no_json = environment_settings("patient", Patient)
+    assert values == {"patience": "5", "T_max": "6", "names": ["a", "b"]} and not no_json
 
 
 def test_names_with_other_characters_have_underscores_in_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHBUS_MY_BEST_1__PATIENCE", "5")
-    assert environment_settings("my-best.1", Patient) == {"patience": "5"}
+    assert environment_settings("my-best.1", Patient) == ({"patience": "5"}, set())
 
 
-def test_a_value_that_is_no_json_is_refused_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHBUS_PATIENT__NAMES", "[broken")
-    with pytest.raises(MisconfigurationException, match=r"patient: .*TORCHBUS_PATIENT__"):
-        environment_settings("patient", Patient)
+def test_a_value_that_is_no_json_is_refused_with_its_variable(
+    virtual_plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual_plugin("patient", Patient)
+    monkeypatch.setenv("TORCHBUS_PATIENT__NAMES", "a, b")
+    with pytest.raises(MisconfigurationException) as caught:
+        torchbus.Trainer(plugins="patient", logger=False)
+    (fault,) = caught.value.faults
+    assert str(fault) == (
+        "`names` is 'a, b'; it should be a valid tuple. Read from: environment variable TORCHBUS_PATIENT__NAMES (lists"
+        " and tables are JSON there)."
+    )
 
 
 def test_an_unknown_field_in_the_environment_is_refused_with_variable_and_nearest_name(

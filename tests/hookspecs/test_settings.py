@@ -291,3 +291,36 @@ def test_the_same_declaration_gives_a_json_schema() -> None:
     assert schema["additionalProperties"] is False
     assert schema["properties"]["patience"]["minimum"] == 0
     assert schema["properties"]["mode"]["enum"] == ["min", "max"]
+
+
+# ---- signatures with ``**kwargs``, unions and lists ------------------------------------------------------------------
+
+
+def faults_of(function: Any, **values: Any) -> dict[str, str]:
+    return {fault.field: fault.problem for fault in check_settings(function, values)[1]}
+
+
+def test_kwargs_take_other_names_but_not_what_is_nearly_a_setting() -> None:
+    def make(max_depth: int = 1, size_1: int = 1, **more: Any) -> None: ...
+
+    assert faults_of(make, depth=1, size_2=2, title="x") == {}
+    near = {"max_deph": "is not a setting of make. Did you mean `max_depth`?"}
+    assert faults_of(make, max_deph=1) == near
+    assert faults_of(make, max_deph=1, size_1="x").keys() == {*near, "size_1"}, "beside other faults"
+
+
+def test_a_field_is_named_by_its_place_and_not_by_an_alternative_of_its_type() -> None:
+    def make(
+        path: str | Path = "", parts: dict[str, int | None] | None = None, names: tuple[str, ...] = ()
+    ) -> None: ...
+
+    assert faults_of(make, path=7) == {"path": "is 7; it should be a valid string, or a path."}
+    assert faults_of(make, parts={"head": "x"}).keys() == {"parts.head"}
+    assert faults_of(make, names=["a", 7]) == {"names": "is 7; it should be a valid string."}
+
+
+def test_a_list_that_wrong_items_leave_too_short_is_one_fault() -> None:
+    def make(names: Annotated[tuple[str, ...], Field(min_length=1)]) -> None: ...
+
+    assert faults_of(make, names=[7]) == {"names": "is 7; it should be a valid string."}
+    assert "at least 1 item" in faults_of(make, names=[])["names"]

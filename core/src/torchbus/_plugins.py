@@ -130,7 +130,12 @@ class Enabler:
         named |= {instance_name(request) for request in as_list(requests) if not isinstance(request, str | Mapping)}
         for request in as_list(requests):
             if isinstance(request, str) and request.startswith("no:"):
-                self._switch_off(request[3:], named)
+                try:
+                    self._switch_off(request[3:], named)
+                except PluginNotFoundError as error:
+                    if request in self.config.enabled:
+                        error.add_note(f"Read from: {self.config.path}, `enable`.")
+                    raise
             elif isinstance(request, Mapping):
                 for name, settings in request.items():
                     if settings is False:
@@ -311,8 +316,9 @@ class Enabler:
 
     def _load(self, wanted: str, kind: PluginKind | None) -> tuple[Any, Offer | None]:
         """What a name means: an entry point, ``module:attribute``, a file or a module, in this order."""
-        # `plugins` or `simple` may be a module of the script's, and a profiler belongs elsewhere anyway
-        offers = [one for one in self.offers if (one.kind == "profilers") == (kind == "profilers")]
+        # `plugins` or `simple` may be a module of the script's, and a profiler or an accelerator belongs elsewhere anyway
+        kinds = {kind} if kind else {"callbacks", "loggers", "plugins"}
+        offers = [one for one in self.offers if one.kind in kinds]
         try:
             offer = find_offer(wanted, kind, offers)
         except PluginNotFoundError:

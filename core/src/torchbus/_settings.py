@@ -72,39 +72,54 @@ def _checked(path: Path, table: Any) -> ConfigFile:
             f"{path}: unknown table or key {', '.join(f'`{name}`' for name in sorted(unknown))}; known are `plugins`"
             " (settings by plugin name) and `enable` (a list of names)."
         )
-    if not isinstance(plugins, dict) or not all(isinstance(one, dict) for one in plugins.values()):
-        raise MisconfigurationException(f"{path}: `plugins` must hold one table of settings for each plugin name.")
+    if not isinstance(plugins, dict):
+        raise MisconfigurationException(
+            f"{path}: `plugins` must hold one table of settings for each plugin name; it is {plugins!r}."
+        )
+    for name, one in plugins.items():
+        if not isinstance(one, dict):
+            raise MisconfigurationException(
+                f"{path}: `plugins.{name}` is {one!r}; it should be a table of settings, [plugins.{name}].", plugin=name
+            )
     if not isinstance(enabled, list) or not all(isinstance(one, str) for one in enabled):
-        raise MisconfigurationException(f"{path}: `enable` must be a list of plugin names.")
+        raise MisconfigurationException(f"{path}: `enable` must be a list of plugin names; it is {enabled!r}.")
     return ConfigFile(path, plugins, tuple(enabled))
 
 
-def environment_settings(name: str, declaration: Callable[..., Any]) -> dict[str, Any]:
-    """Settings of one plugin from environment variables, as pydantic-settings reads them (JSON for lists and tables)."""
+def environment_settings(name: str, declaration: Callable[..., Any]) -> tuple[dict[str, Any], set[str]]:
+    """Settings of one plugin from environment variables, as pydantic-settings reads them (JSON for lists and tables).
+
+    Returns:
+        The settings, and the names of those that should be JSON and are not: they are left as text, for their type to refuse.
+    """
     prefix = setting_variable(name, "")
     given = {key for key in os.environ if key.upper().startswith(prefix)}
     if not given:  # pydantic-settings is imported only when there is something to read
-        return {}
+        return {}, set()
     from pydantic_settings import BaseSettings, EnvSettingsSource
-    from pydantic_settings.exceptions import SettingsError
     from torchbus_hookspecs.settings import settings_model
+
+    no_json = set()
+
+    class Source(EnvSettingsSource):
+        def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+            try:
+                return super().decode_complex_value(field_name, field, value)
+            except ValueError:
+                no_json.add(getattr(field, "alias", None) or field_name)
+                return value
 
     model = settings_model(declaration)
     reader = type(f"{name}Environment", (BaseSettings, model), {})
-    try:
-        source: Any = EnvSettingsSource(reader, env_prefix=prefix, env_prefix_target="all", env_nested_delimiter="__")
-        known: dict[str, Any] = source()
-    except SettingsError as error:
-        raise MisconfigurationException(
-            f"{name}: an environment variable {prefix}... cannot be read: {error}."
-        ) from None
+    source: Any = Source(reader, env_prefix=prefix, env_prefix_target="all", env_nested_delimiter="__")
+    known: dict[str, Any] = source()
     fields = {key.lower(): key for key in known}
     unknown = {}
     for key in given:
         field = key[len(prefix) :].split("__")[0].lower()
         if field not in fields:
             unknown[field] = os.environ[key]
-    return {**known, **unknown}
+    return {**known, **unknown}, no_json
 
 
 def setting_variable(name: str, field: str) -> str:
@@ -131,11 +146,15 @@ def gather(
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    environment, no_json = environment_settings(name, declaration)
     layers: tuple[tuple[Mapping[str, Any], Callable[[str], str]], ...] = (
         (config.plugins.get(name, {}), lambda field: f"{config.path}, [plugins.{name}]"),
         (
-            environment_settings(name, declaration),
-            lambda field: f"environment variable {setting_variable(name, field)}",
+            environment,
+            lambda field: (
+                f"environment variable {setting_variable(name, field)}"
+                + (" (lists and tables are JSON there)" if field in no_json else "")
+            ),
         ),
         (script, lambda field: "the script"),
         (run or {}, lambda field: RUN_SOURCE),

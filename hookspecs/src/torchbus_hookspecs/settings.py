@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import UnionType
@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from .errors import Fault, MisconfigurationException, did_you_mean
 
@@ -76,7 +77,8 @@ def _resolve_annotation(annotation: Any, names: dict[str, Any]) -> Any:
 def settings_model(cls: Callable[..., Any]) -> type[BaseModel]:
     """The pydantic model of a class's (or factory's) settings, built from the signature of its ``__init__``.
 
-    Unknown fields are refused, unless the signature has ``**kwargs``. Parameters without annotation accept anything.
+    Unknown fields are refused, unless the signature has ``**kwargs``: ``check_settings`` looks at those. Parameters without
+    annotation accept anything.
     """
     init: Any = inspect.unwrap(cls.__init__) if isinstance(cls, type) else cls  # type: ignore[misc]  # only looked at
     names = {**getattr(init, "__globals__", {}), cls.__name__: cls}
@@ -172,10 +174,15 @@ def _told_in_docstring(cls: Callable[..., Any]) -> dict[str, str]:
 # ---- checking ---------------------------------------------------------------------------------------------------------
 
 
+_EXPECTED = {"path_type": "it should be a path"}
+"""What pydantic says in words of its own."""
+
+
 def _problem(kind: str, message: str, value: Any) -> str:
     expectation = message[0].lower() + message[1:]
     expectation = expectation.replace("input should be", "it should be").removeprefix("value error, ")
     expectation = expectation.partition(", unable to ")[0]  # such as to parse, which the value shows
+    expectation = _EXPECTED.get(kind, expectation)
     if kind == "missing":
         return "is required and was not given."
     return f"is {value!r}; {expectation}."
@@ -198,14 +205,15 @@ def check_settings(
     model = settings_model(cls)
     known = _names_of(model)
     sources = sources or {}
+    misspelt = list(_misspelt(cls, model, values, sources))
     try:
         checked = model.model_validate(dict(values))
     except ValidationError as error:
         faults = []
-        for one in error.errors(include_url=False):
+        for one in _of_their_own(error.errors(include_url=False)):
             name, *rest = [str(part) for part in one["loc"]]
             source = sources.get(name, "the script")
-            dotted = ".".join([name, *(part for part in rest if part.isidentifier())])
+            dotted = ".".join([name, *_path_below(values.get(name), one["loc"][1:], is_absent=one["type"] in _ABSENT)])
             if one["type"] == "extra_forbidden" and not rest:
                 problem = f"is not a setting of {cls.__name__}.{did_you_mean(name, known)}"
                 faults.append(Fault(name, problem, one["input"], source))
@@ -215,10 +223,49 @@ def check_settings(
                 faults.append(
                     Fault(dotted, problem, None if is_missing else one["input"], "" if is_missing else source)
                 )
-        return {}, _merge_alternatives(faults)
+        return {}, [*_merge_alternatives(faults), *misspelt]
     names = {field: info.alias or field for field, info in model.model_fields.items()}
     passed = {names[field]: getattr(checked, field) for field in checked.model_fields_set if field in names}
-    return {**passed, **(checked.model_extra or {})}, []
+    return {**passed, **(checked.model_extra or {})}, misspelt
+
+
+def _misspelt(
+    cls: Callable[..., Any], model: type[BaseModel], values: Mapping[str, Any], sources: Mapping[str, str]
+) -> Iterator[Fault]:
+    """What ``**kwargs`` would swallow although it is nearly a setting."""
+    if model.model_config.get("extra") != "allow":
+        return
+    known = _names_of(model)
+    letters = {re.sub(r"\d", "", name) for name in known}
+    for name in values.keys() - known.keys():
+        hint = did_you_mean(name, known, cutoff=0.88)
+        if hint and re.sub(r"\d", "", name) not in letters:  # `size_2` beside `size_1` is meant
+            problem = f"is not a setting of {cls.__name__}.{hint}"
+            yield Fault(name, problem, values[name], sources.get(name, "the script"))
+
+
+def _of_their_own(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without those that only follow from others: a list whose wrong items leave it too short."""
+    for one in errors:
+        if one["type"] != "too_short" or not any(
+            one["loc"] == other["loc"][: len(one["loc"])] for other in errors if other is not one
+        ):
+            yield one
+
+
+_ABSENT = ("missing", "missing_argument", "missing_keyword_only_argument")
+
+
+def _path_below(value: Any, location: tuple[int | str, ...], is_absent: bool) -> list[str]:
+    """The names on the way to a part of a setting; pydantic's also has the alternatives of a union that it tried."""
+    path = []
+    for part in location:
+        if isinstance(value, Mapping) and part in value:
+            path.append(str(part))
+            value = value[part]
+        elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+    return [*path, str(location[-1])] if is_absent and location else path
 
 
 def _merge_alternatives(faults: list[Fault]) -> list[Fault]:
