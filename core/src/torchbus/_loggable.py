@@ -114,8 +114,11 @@ def as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
 
 def stack(values: list[Any], dtype: torch.dtype) -> Tensor:
     """Logged values as one tensor of one dimension, on the device of the first."""
-    if all(isinstance(value, float) for value in values):
+    types = set(map(type, values))
+    if types == {float}:
         return torch.tensor(values, dtype=torch.float64).to(dtype)
+    if types == {Tensor} and len({(value.dtype, value.device) for value in values}) == 1:
+        return as_tensor(torch.stack(values), dtype)
     tensors = [as_tensor(value, dtype) for value in values]
     return torch.stack([tensor.to(tensors[0].device) for tensor in tensors])
 

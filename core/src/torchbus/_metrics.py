@@ -22,6 +22,9 @@ from ._results import FOLD_AFTER, Entry, LogOptions, Results
 __all__ = ["DroppedMetrics", "Metrics", "warn_unattached"]
 
 
+_LISTS = (list, tuple)
+
+
 class Metrics:
     """The metrics of a trainer: what is being logged, and the three dictionaries that users read.
 
@@ -67,9 +70,9 @@ class Metrics:
         if entry is None or entry.options != options or (entry.metric is not None and entry.metric is not value):
             entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
         if type(value) is Tensor:
-            if value.numel() != 1:
-                refuse_shape(name, value)
             if value.dim():
+                if value.numel() != 1:
+                    refuse_shape(name, value)
                 value = value.reshape(())
             # a copy: the tensor may be a buffer, or a loss that is scaled in place, or a part of something large
             if not value.requires_grad:
@@ -80,34 +83,35 @@ class Metrics:
             if is_metric(value):
                 if entry.metric is None:  # a number before: refused
                     entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
-                entry.has_value = True
+                entry.last = value
                 return
             value = number(name, value)
-        entry.has_value, entry.last = True, value
+        entry.last = value
         if entry.on_epoch:
-            if batch_size is None:
-                batch_size = self._batch_size(results) if entry.weighted else 1
+            if not entry.weighted:
+                batch_size = 1
+            elif batch_size is None:
+                batch_size = results.batch_size if results.sized is results.batch else self._batch_size(results)
+            if batch_size != entry.batch_size:
+                entry.fold()
+                entry.batch_size = batch_size
             entry.values.append(value)
-            entry.batch_sizes.append(batch_size)
             if len(entry.values) >= FOLD_AFTER:
                 entry.fold()
 
     @staticmethod
     def _batch_size(results: Results) -> int:
         """The size of the batch under way, found once for each; 1 between batches."""
-        size, batch = results.batch_size, results.batch
-        if size is not None:
-            return size
+        batch, size = results.batch, 0
         if batch is None:
             return 1
-        if type(batch) in (list, tuple) and batch:
+        if batch.__class__ in _LISTS and batch:
             # as many inputs as targets: the usual batch, seen at a glance
             first, second = batch[0], batch[1 if len(batch) > 1 else 0]
-            if type(first) is type(second) is Tensor and first.dim() and second.dim() and len(first) == len(second):
-                results.batch_size = size = len(first)
-                return size
-        results.batch_size = size = extract_batch_size(batch)
-        return size
+            if first.__class__ is second.__class__ is Tensor and first.dim() and second.dim():
+                size = first.shape[0] if first.shape[0] == second.shape[0] else 0
+        results.sized, results.batch_size = batch, size or extract_batch_size(batch)
+        return results.batch_size
 
     def _entry(
         self, results: Results, hook: str, name: str, value: Any, options: LogOptions, known: Entry | None
@@ -161,7 +165,7 @@ class Metrics:
         """A batch is under way: values logged now are its step values."""
         results = self.results
         if results is not None:
-            results.batch, results.batch_size, results.in_batches = batch, None, True
+            results.batch, results.in_batches = batch, True
 
     def end_batches(self) -> None:
         """The batches of this pass (of this loader) are done: from now on epoch values are what a reader sees."""

@@ -5,7 +5,6 @@ Logging keeps references and counts; nothing is added up, synchronised or copied
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,6 +17,9 @@ __all__ = ["FOLD_AFTER", "Entry", "LogOptions", "Results"]
 
 FOLD_AFTER = 64
 """Values kept before they are added up: memory stays flat, and one stacked sum replaces that many small ones."""
+
+
+_NO_BATCH = object()
 
 
 class LogOptions(NamedTuple):
@@ -37,12 +39,12 @@ class LogOptions(NamedTuple):
 
 
 class Entry:
-    """One logged name of one hook (and loader): its last value, and what its epoch adds up to."""
+    """One logged name of one hook (and loader): its last value (or metric), and what its epoch adds up to."""
 
     __slots__ = (
-        "attribute", "batch_sizes", "dataloader_idx", "dtype", "enable_graph", "has_value", "is_restored", "last",
-        "logger", "metric", "name", "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise",
-        "total", "values", "weighted", "weights",
+        "attribute", "batch_size", "dataloader_idx", "dtype", "enable_graph", "is_restored", "last", "logger", "metric",
+        "name", "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "values",
+        "weighted", "weights",
     )  # fmt: skip
 
     def __init__(
@@ -76,32 +78,33 @@ class Entry:
             given.rank_zero_only,
         )  # fmt: skip
 
+    @property
+    def has_value(self) -> bool:
+        return self.last is not None
+
     def reset(self) -> None:
-        self.has_value = False
         self.last: Any = None
         self.values: list[Any] = []
-        self.batch_sizes: list[int] = []
+        self.batch_size = 1  # of each of the values
         self.total: Tensor | None = None
         self.weights = 0
         if self.metric is not None:
             self.metric.reset()
 
     def fold(self) -> None:
-        """Add the kept values to the total."""
+        """Add the kept values, if there are any, to the total."""
+        if not self.values:
+            return
         values = stack(self.values, self.dtype)
-        if self.reduction == "mean":
-            sizes = torch.tensor(self.batch_sizes, dtype=values.dtype, device=values.device)
-            part = (values * sizes).sum()
-        else:
-            part = getattr(values, self.reduction)()
-        self.weights += builtins.sum(self.batch_sizes)
+        part = values.sum() * self.batch_size if self.reduction == "mean" else getattr(values, self.reduction)()
+        self.weights += self.batch_size * len(self.values)
         if self.total is None:
             self.total = part
         elif self.reduction in ("mean", "sum"):
             self.total = self.total + part
         else:
             self.total = getattr(torch.stack([self.total, part.to(self.total)]), self.reduction)()
-        self.values, self.batch_sizes = [], []
+        self.values = []
 
     def step_value(self) -> Tensor | None:
         if self.metric is not None:
@@ -112,8 +115,7 @@ class Entry:
     def epoch_value(self) -> Tensor | None:
         if self.metric is not None:
             return computed(self.name, self.metric, self.metric.compute())
-        if self.values:
-            self.fold()
+        self.fold()
         if self.total is None:
             return None
         total, weights = self.total, torch.tensor(float(self.weights))
@@ -126,18 +128,19 @@ class Entry:
     def state_dict(self) -> dict[str, Any]:
         # not folded: the order of additions decides the last bits of a mean
         kept = stack(self.values, self.dtype) if self.values else None
-        parts = {"last": self.last, "values": kept, "total": self.total}
+        last = None if self.metric is not None else self.last
+        parts = {"last": last, "values": kept, "total": self.total}
         return {
             **{name: value.detach() if isinstance(value, Tensor) else value for name, value in parts.items()},
-            "sizes": list(self.batch_sizes),
+            "batch_size": self.batch_size,
             "weights": self.weights,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.has_value = self.is_restored = True
+        self.is_restored = True
         self.last, self.total, self.weights = state["last"], state["total"], state["weights"]
         self.values = [] if state["values"] is None else list(state["values"].unbind())
-        self.batch_sizes = list(state["sizes"])
+        self.batch_size = state["batch_size"]
 
 
 class Results:
@@ -145,19 +148,21 @@ class Results:
 
     Attributes:
         batch: the batch under way, for its size.
-        batch_size: its size, once somebody asked for it.
+        sized: the last batch whose size somebody asked for.
+        batch_size: its size.
         dataloader_idx: the loader under way, where there are several.
         in_batches: whether batches are being run, so that step values are what a reader sees.
         training: whether step values are visible to callbacks.
     """
 
-    __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "training")
+    __slots__ = ("batch", "batch_size", "dataloader_idx", "entries", "in_batches", "sized", "training")
 
     def __init__(self, training: bool) -> None:
         self.training = training
         self.entries: dict[tuple[str, str, int | None], Entry] = {}
         self.batch: Any = None
-        self.batch_size: int | None = None
+        self.sized: Any = _NO_BATCH
+        self.batch_size = 1
         self.dataloader_idx: int | None = None
         self.in_batches = False
 
@@ -167,7 +172,7 @@ class Results:
             if one.metric is not None:
                 one.metric.reset()
         self.entries = {}
-        self.batch, self.batch_size, self.in_batches = None, None, False
+        self.batch, self.sized, self.in_batches = None, _NO_BATCH, False
 
     def state_dict(self, module: nn.Module) -> dict[str, Any]:
         """What was logged so far, for a run that goes on inside this pass; metric objects by their place in ``module``."""
@@ -199,8 +204,7 @@ class Results:
             entry.synchronise = synchronise if options.sync_dist else None
             entry.load_state_dict(one["state"])
             if one["metric"] is not None:
-                entry.metric = restored_metric(one["metric"], module)
-                entry.has_value = entry.metric is not None
+                entry.last = entry.metric = restored_metric(one["metric"], module)
             self.entries[one["hook"], name, index] = entry
 
     def visible(self) -> list[Entry]:

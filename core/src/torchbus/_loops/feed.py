@@ -6,7 +6,7 @@ Both stand here because each batch takes both, and a reader who follows a step s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -74,12 +74,14 @@ class Fetcher:
             self.batches = self._when_needed(batches)
 
     def _when_needed(self, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            self.fetched += 1
-            self.done = self.fetched >= self.length
+        before_last = islice(batches, int(self.length) - 1 - self.fetched)
+        for fetched, batch in enumerate(before_last, self.fetched + 1):
+            self.fetched = fetched
             yield batch
-            if self.done:
-                return
+        for batch in batches:
+            self.fetched, self.done = self.fetched + 1, True
+            yield batch
+            return
 
     def _one_ahead(self, batch: Any, batches: Iterator[Any]) -> Iterator[Any]:
         while not self.done:
@@ -174,9 +176,12 @@ class Transfer:
 
 def is_usual(batch: Any) -> bool:
     """Whether a batch is a list of plain tensors on the CPU: seen at a glance, without taking it apart."""
-    if type(batch) is not list and type(batch) is not tuple:
+    if batch.__class__ not in _LISTS:
         return False
     for item in batch:  # noqa: SIM110  # a generator for each batch would cost more than the look
-        if type(item) is not Tensor or not item.is_cpu:
+        if item.__class__ is not Tensor or not item.is_cpu:
             return False
     return True
+
+
+_LISTS = (list, tuple)

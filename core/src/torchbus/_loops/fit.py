@@ -128,7 +128,7 @@ class FitLoop(FitLoopPaths):
                 goes_on = run_plain_batches(self, fetcher, until)
             else:
                 goes_on = self.run_batch(fetcher)
-            if progress.total_batches >= alarms.due and goes_on:
+            if goes_on and progress.earlier_batches + progress.batches_ready >= alarms.due:
                 alarms.ring(progress.total_batches)
 
     def run_batch(self, fetcher: Fetcher) -> bool:
@@ -143,8 +143,7 @@ class FitLoop(FitLoopPaths):
         batch = self.transfer(batch, 0)
         batch_idx = progress.batches_ready
         progress.batches_ready = batch_idx + 1
-        progress.total_batches += 1
-        results.batch, results.batch_size, results.in_batches = batch, None, True
+        results.batch, results.in_batches = batch, True
         # without a batch neither start nor step, but an end: whoever counts ends counts all batches that were fetched
         if batch is None:
             _warn_of_no_batch()
@@ -356,9 +355,7 @@ class FitLoop(FitLoopPaths):
             fetcher.start()
         if not self._is_resuming:
             return
-        # a batch that was begun and not done is begun again
-        progress.total_batches -= progress.batches_ready - progress.batches_done
-        progress.batches_ready = progress.batches_done
+        progress.batches_ready = progress.batches_done  # a batch that was begun and not done is begun again
         progress.is_last_batch = fetcher.done
         gradients = resume.get("gradients", {})
         for name, parameter in self.trainer.lightning_module.named_parameters():

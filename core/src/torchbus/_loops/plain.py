@@ -6,7 +6,8 @@ step and no end, and most steps are forward, backward, step, with nobody in betw
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torchbus_hookspecs.events import TrainBatchStart
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plain_until", "run_plain_batches"]
 
-_NOTHING = object()
+INFINITY = float("inf")
 
 
 def plain_until(loop: FitLoop) -> int | float:
@@ -63,20 +64,15 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
     steps_schedulers = bool(loop.schedulers.configs)
     optimizer = optimization.plain_optimizer
     assert optimizer is not None  # or there is no plain step
-    batches, changes = fetcher.batches, bus.changes
+    changes = bus.changes
     optimization.outputs, results.in_batches = {}, True
-    while progress.batches_ready < until and bus.changes == changes:
-        batch = next(batches, _NOTHING)
-        if batch is _NOTHING:
-            return False
+    numbers = count(progress.batches_ready) if until == INFINITY else range(progress.batches_ready, int(until))
+    for batch_idx, batch in zip(numbers, fetcher.batches, strict=False):
         if batch is None or fetcher.done:
             return loop.run_fetched(batch, fetcher)
         if not (is_on_cpu and is_usual(batch)):
             batch = loop.transfer(batch, 0)
-        batch_idx = progress.batches_ready
-        progress.batches_ready = batch_idx + 1
-        progress.total_batches += 1
-        results.batch, results.batch_size = batch, None
+        results.batch, progress.batches_ready = batch, batch_idx + 1
         if hears_start:
             if -1 in train_batch_start(trainer, module, batch, batch_idx):
                 return loop.skip_epoch()
@@ -86,7 +82,7 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
         if hears_end:
             optimization.outputs = {}
         returned = training_step(trainer, module, batch, batch_idx)
-        loss = optimization.take(returned) if hears_end or type(returned) is not Tensor else returned
+        loss = optimization.take(returned) if hears_end or returned.__class__ is not Tensor else returned
         optimizer.zero_grad()
         if loss is not None:
             try:
@@ -100,13 +96,21 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             loop.schedulers.update("step", plateau=False)
 
         progress.batches_done = batch_idx + 1
-        if hears_end or bus.changes != changes:
+        if hears_end:
             progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
             train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
-            if bus.changes != changes:
-                loop.log_step(is_accumulating=False)
-                loop.finish_batch(is_accumulating=False, validate=True)
-                return True
             progress.phase = "batch"
+        if bus.changes != changes:
+            return _finish(loop, batch, batch_idx, hears_end)
         progress.batches_stepped += 1
+    return progress.batches_ready >= until  # or the loader had fewer
+
+
+def _finish(loop: FitLoop, batch: Any, batch_idx: int, is_told: bool) -> bool:
+    """The rest of a batch after somebody has made a change: it may be followed by more now."""
+    loop.progress.phase = "validation"
+    if not is_told:
+        loop.train_batch_end(loop.trainer, loop.module, loop.optimization.outputs, batch, batch_idx)
+    loop.log_step(is_accumulating=False)
+    loop.finish_batch(is_accumulating=False, validate=True)
     return True

@@ -21,7 +21,7 @@ class FitProgress:
         global_step: optimizer steps taken.
         batches_ready: batches of this epoch that were begun.
         batches_done: batches of this epoch that are done.
-        total_batches: batches begun over all epochs.
+        earlier_batches: batches begun in earlier epochs.
         batches_stepped: batches that ended an accumulation window, over all epochs: the step axis of loggers.
         is_last_batch: whether the batch under way is the epoch's last.
         phase: what the epoch has to do next.
@@ -32,7 +32,7 @@ class FitProgress:
     global_step: int = 0
     batches_ready: int = 0
     batches_done: int = 0
-    total_batches: int = 0
+    earlier_batches: int = 0
     batches_stepped: int = 0
     is_last_batch: bool = False
     phase: Phase = "idle"
@@ -42,8 +42,14 @@ class FitProgress:
         """Epochs of which at least the first batch was asked for."""
         return self.epochs_processed + (self.phase in ("epoch_start", "batch", "validation", "after_validation"))
 
+    @property
+    def total_batches(self) -> int:
+        """Batches begun over all epochs."""
+        return self.earlier_batches + self.batches_ready
+
     def begin_epoch(self) -> None:
         """No batch of the coming epoch was seen yet."""
+        self.earlier_batches += self.batches_ready
         self.batches_ready = self.batches_done = 0
         self.is_last_batch = False
 
@@ -105,7 +111,7 @@ def read_fit_progress(checkpoint: dict[str, Any]) -> FitProgress:
         batches_ready=batches["current"]["ready"],
         # in Lightning, a batch is completed only after the hooks in which checkpoints are saved
         batches_done=batches["current"]["processed"],
-        total_batches=batches["total"]["ready"],
+        earlier_batches=batches["total"]["ready"] - batches["current"]["ready"],
         batches_stepped=fit["epoch_loop.state_dict"]["_batches_that_stepped"],
         is_last_batch=batches["is_last_batch"],
     )
