@@ -48,6 +48,7 @@ STANDARD: dict[str, str] = {
     "gradient_monitor": "torchbus-monitoring",
     "metrics_logger": "torchbus-monitoring",
     "metrics_plot": "torchbus-plotting",
+    "trace": "torchbus-tracing",
     "gradient_accumulation_scheduler": "torchbus-training",
     "lambda_callback": "torchbus-training",
     "model_pruning": "torchbus-training",

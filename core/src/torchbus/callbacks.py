@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from torchbus_stopping import EarlyStopping as EarlyStopping
     from torchbus_stopping import Timer as Timer
     from torchbus_tqdm import TQDMProgressBar as TQDMProgressBar
+    from torchbus_tracing import Trace as Trace
     from torchbus_training import GradientAccumulationScheduler as GradientAccumulationScheduler
     from torchbus_training import LambdaCallback as LambdaCallback
     from torchbus_training import ModelPruning as ModelPruning
