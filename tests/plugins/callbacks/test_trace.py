@@ -714,12 +714,28 @@ def test_a_full_disk_switches_it_off_and_leaves_whole_files(tmp_path: Path, monk
     monkeypatch.setattr(recording, "FLUSH_EVENTS", 10)
     with pytest.warns(RuntimeWarning) as warned, full_disk(30_000):
         run = fit(tmp_path, Trace(), max_epochs=4)
-    messages = [str(one.message) for one in warned]
+    messages = [str(one.message) for one in warned if one.category is RuntimeWarning]
     assert len(messages) == 3 and all("has room" in one for one in messages) and "switched off" in messages[2]
     assert [one.name for one in run.bus.quarantined] == ["trace"]
     assert run.global_step == 16 and not run.bus.is_heard(BeforeZeroGrad)
     assert names(tmp_path / LINES)[0] == "PrepareData"
     assert len(drawn(tmp_path / TRACE, "TrainBatch")) > 2
+
+
+def test_a_disk_that_gets_full_in_a_trial_is_told_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tuned(Judged):
+        lr = 0.1
+
+    monkeypatch.setattr(recording, "FLUSH_EVENTS", 10)
+    plugins = ["trace", {"learning_rate_finder": {"num_training_steps": 16}}]
+    run = trainer(tmp_path, plugins=plugins, max_epochs=2)
+    module = Tuned(lambda module: torch.optim.SGD(module.parameters(), lr=module.lr))
+    with pytest.warns(RuntimeWarning, match="trace.*has room") as warned, full_disk(20_000):
+        run.fit(module, loader(), loader(4))
+    assert len(warned) == 3 and "`learning_rate_finder`" not in str(warned[0].message)
+    assert [one.name for one in run.bus.quarantined] == ["trace"] and run.global_step == 8
+    assert 0 < names(tmp_path / LINES).count("TrainBatchStart") < 16, "it was full in the trial"
+    read_trace(tmp_path / TRACE)
 
 
 def test_a_full_disk_ends_the_run_if_the_script_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

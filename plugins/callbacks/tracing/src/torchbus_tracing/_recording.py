@@ -62,6 +62,7 @@ class Recording:
         self._writers = writers
         self._start_ns = time.perf_counter_ns()
         self._flushed_s = time.perf_counter()
+        self._num_refused = 0
         # also what is not written: where a batch is, and that the run is over
         heard = {*wanted.classes, ExceptionRaised, Finalize, *(BATCH_EDGES if wanted.every_n_batches > 1 else ())}
         classes = [Event] if heard.issuperset(EVENTS.values()) else sorted(heard, key=lambda one: one.__name__)
@@ -93,16 +94,19 @@ class Recording:
         elif kind in PROMPT or self._is_due():
             self._flush()
 
+    @property
+    def _num_waiting(self) -> int:
+        return max(writer.file.num_waiting for writer in self._writers)
+
     def _is_due(self) -> bool:
-        num_waiting = max(writer.file.num_waiting for writer in self._writers)
-        return num_waiting >= FLUSH_EVENTS or time.perf_counter() - self._flushed_s >= FLUSH_S
+        is_much = self._num_waiting - self._num_refused >= FLUSH_EVENTS
+        return is_much or time.perf_counter() - self._flushed_s >= FLUSH_S
 
     def _fail(self, event: Event, error: Exception) -> None:
         """Deal with an error as if a hook of the plugin had raised it."""
         bus = self._trainer.bus
         name = bus.name_of(self._plugin)
-        if name is None:  # switched off, or in a trial, where no plugin is there to be blamed
-            self.cancel()
+        if name is None:  # in a trial there are no plugins, nor anybody to tell: what waits is tried again
             return
         goes_on = False
         try:
@@ -135,9 +139,11 @@ class Recording:
 
     def _flush(self) -> None:
         self._flushed_s = time.perf_counter()
+        self._num_refused = self._num_waiting  # if it is: not again with the next event, but with the next thousand
         for writer in self._writers:
             with writing_to(writer.file.path or "", type(self._plugin).__name__, "dirpath"):
                 writer.file.flush()
+        self._num_refused = 0
 
     def end(self) -> None:
         """The run is over: write the rest, and hear no more.
