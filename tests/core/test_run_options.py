@@ -1,9 +1,7 @@
-"""Who decides whether a plugin takes part, and whose settings it has: the tables of docs/plugins.md, row by row."""
+"""``torchbus run``: what it adds and leaves out, over the script's head. Who wins is in test_who_decides.py."""
 
 from __future__ import annotations
 
-import itertools
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -41,26 +39,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
-SAYS = ("nothing", "on", "off")
-
-
-@pytest.mark.parametrize("name", [NAME, DEFAULT])
-@pytest.mark.parametrize(("run_says", "script_says", "file_says"), list(itertools.product(SAYS, SAYS, SAYS)))
-def test_who_decides(run: Any, folder: Path, name: str, run_says: str, script_says: str, file_says: str) -> None:
-    run({name: {}} if run_says == "on" else {}, (name,) if run_says == "off" else ())
-    said = {"nothing": [], "on": [name], "off": [f"no:{name}"]}
-    (folder / "torchbus.toml").write_text(f"enable = {json.dumps(said[file_says])}")
-    is_default = name == DEFAULT
-    by_rule = (
-        run_says == "on"
-        if run_says != "nothing"
-        else False
-        if "off" in (script_says, file_says)
-        else "on" in (script_says, file_says) or is_default
-    )
-    assert (name in names(plugins=said[script_says])) is by_rule
-
-
 @pytest.mark.parametrize("level", ["run", "script", "file"])
 def test_what_the_environment_does_not_allow_is_refused_whoever_asks(
     run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, level: str
@@ -73,21 +51,6 @@ def test_what_the_environment_does_not_allow_is_refused_whoever_asks(
         (folder / "torchbus.toml").write_text(f'enable = ["{NAME}"]')
     with pytest.raises(MisconfigurationException, match="TORCHBUS_PLUGIN_ALLOW"):
         trainer(plugins=NAME if level == "script" else None)
-
-
-@pytest.mark.parametrize("levels", list(itertools.product([True, False], repeat=4)))
-def test_the_first_source_that_has_a_setting_wins(
-    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, levels: tuple[bool, ...]
-) -> None:
-    by_run, by_script, by_environment, by_file = levels
-    run({"early_stopping": {"patience": "1"}} if by_run else {})
-    if by_environment:
-        monkeypatch.setenv("TORCHBUS_EARLY_STOPPING__PATIENCE", "20")
-    if by_file:
-        (folder / "torchbus.toml").write_text("[plugins.early_stopping]\npatience = 30")
-    script = {"monitor": "loss", **({"patience": 10} if by_script else {})}
-    wanted = 1 if by_run else 10 if by_script else 20 if by_environment else 30 if by_file else 3
-    assert trainer(plugins={"early_stopping": script}).early_stopping_callback.patience == wanted
 
 
 def test_instances_of_the_script_are_switched_off_by_either_of_their_names(run: Any, folder: Path) -> None:

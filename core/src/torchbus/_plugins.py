@@ -109,6 +109,9 @@ class Enabler:
         default_root_dir: given to plugins with a required setting ``save_dir`` that nobody sets.
         config: what the configuration file says; default: the nearest file is read.
         run: what ``torchbus run`` asks for; default: what it handed over, if anything.
+
+    Attributes:
+        only_decides: whether plugins are only loaded, not built: to see who would take part, whatever their settings.
     """
 
     default_root_dir: str
@@ -117,6 +120,7 @@ class Enabler:
     enabled: dict[str, Enabled] = field(default_factory=dict)
     switched_off: set[str] = field(default_factory=set)
     faults: list[tuple[str, list[Fault]]] = field(default_factory=list)
+    only_decides: bool = False
     _offers: list[Offer] | None = None
 
     def __post_init__(self) -> None:
@@ -338,6 +342,8 @@ class Enabler:
         origin = offer.origin if offer else ""
         label = f"`{name}` ({origin})" if origin else f"`{name}`"
         is_ready = isinstance(loaded, ModuleType) or not callable(loaded) or isinstance(loaded, Callback | Logger)
+        if self.only_decides:
+            return Enabled(name, loaded if is_ready else _unbuilt(loaded), origin, source)
         values, sources = gather(
             name, _takes_nothing if is_ready else loaded, given, self.config, self.run.plugins.get(name)
         )
@@ -371,6 +377,14 @@ class Enabler:
 
 def _takes_nothing() -> None:
     """The declaration of modules and objects: they have no settings."""
+
+
+def _unbuilt(loaded: Any) -> Any:
+    """Something that is what would be built, to ask for its kind and no more."""
+    try:
+        return object.__new__(loaded)
+    except TypeError:  # a function that makes one, or an abstract class
+        return loaded
 
 
 def _construct(name: str, label: str, loaded: Any, settings: dict[str, Any]) -> Any:

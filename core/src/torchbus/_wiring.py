@@ -64,6 +64,15 @@ class Wiring:
         Raises:
             MisconfigurationException: settings are wrong, or a default is refused and given at once.
         """
+        self.decide(callbacks, plugins, logger, options, without)
+        self.enabler.check_configured_names()
+        self._refuse_twins()
+        self.synchronise()
+
+    def decide(
+        self, callbacks: Any, plugins: Any, logger: Any, options: dict[str, bool | None], without: frozenset[str]
+    ) -> None:
+        """Who takes part, as the table "Who decides" of docs/plugins.md has it; arguments as for ``enable_all``."""
         enabler = self.enabler
         requests = [*as_list(callbacks), *as_list(plugins)]
         enabler.read_switches(
@@ -82,7 +91,7 @@ class Wiring:
             self._place(one)
         self._add_loggers(logger)
         for one in enabler.enable_run_options():
-            if not any(one.object is placed for placed in (*self.callbacks, *self.loggers, *self.others)):
+            if one not in self.taking_part:
                 self._place(one)
         if (logger is None or logger is True) and not self.loggers:
             for one in enabler.enable_default(DEFAULTS["logger"], explicit=logger is True):
@@ -91,9 +100,22 @@ class Wiring:
         for role in ("checkpoint", "progress_bar", "summary"):
             self._add_default(role, options[role], role not in without)
         self._add_observers()
-        enabler.check_configured_names()
-        self._refuse_twins()
-        self.synchronise()
+
+    @property
+    def taking_part(self) -> list[Enabled]:
+        """Those that were enabled and placed: ``logger=False`` leaves out loggers that were enabled."""
+        placed = {id(one) for one in (*self.callbacks, *self.loggers, *self.others)}
+        return [one for one in self.enabler.enabled.values() if id(one.object) in placed]
+
+    def having_role(self, role: str) -> list[Enabled]:
+        """Who has a role of ``DEFAULTS``, so that its default stays out."""
+        if role == "observer":
+            return [one for one in self.taking_part if one.name in DEFAULTS[role]]
+        return [
+            one
+            for one in self.taking_part
+            if (isinstance(one.object, Logger) if role == "logger" else _role(one.object) == role)
+        ]
 
     def _place(self, one: Enabled) -> None:
         if isinstance(one.object, Callback):
@@ -252,7 +274,7 @@ _LOADERS = {"train_dataloader", "val_dataloader", "test_dataloader", "predict_da
 _TRANSFER = {"on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"}
 
 
-def _role(callback: Callback) -> str:
+def _role(callback: object) -> str:
     if isinstance(callback, Checkpoint):
         return "checkpoint"
     if isinstance(callback, ProgressBar):
