@@ -27,6 +27,7 @@ def test_all_that_is_wrong_is_told_at_once(offer: Any, torchbus: Any, tmp_path: 
         "TORCHBUS_EARLY_STOPPING__PATIENC": "3",
         "TORCHBUS_PLUGIN_ALOW": "x",
         "TORCHBUS_EARLY_STOPING__MONITOR": "x",
+        "TORCHBUS_BEST__MONITOR": "x",
     }
     done = torchbus("doctor", "--json", **ONLY, **variables)
     told = json.loads(done.stdout)
@@ -46,7 +47,8 @@ def test_all_that_is_wrong_is_told_at_once(offer: Any, torchbus: Any, tmp_path: 
     assert is_told("configuration: ", "[plugins.early_stoppin]", "Did you mean `early_stopping`")
     assert is_told("environment: early_stopping", "`patienc`", "Did you mean `patience`")
     assert is_told("environment: TORCHBUS_PLUGIN_ALOW", "Did you mean `TORCHBUS_PLUGIN_ALLOW`")
-    assert is_told("environment: TORCHBUS_EARLY_STOPING__MONITOR", "means nothing")
+    assert is_told("environment: TORCHBUS_EARLY_STOPING__MONITOR", "means nothing", "Did you mean `early_stopping`")
+    assert not is_told("TORCHBUS_BEST__MONITOR"), "an instance that a script may name"
     assert not is_told("environment: TORCHBUS_PLUGIN_ALLOW")
 
 

@@ -178,14 +178,15 @@ def _unknown_names(config: ConfigFile, offers: Sequence[Offer]) -> Iterator[Prob
 
 
 def _odd_variables(config: ConfigFile, offers: Sequence[Offer]) -> Iterator[Problem]:
+    """Variables that nobody reads. One with a setting may belong to an instance that a script names; a near miss does not."""
     names = {offer.name for offer in offers} | set(STANDARD) | set(config.plugins)
     prefixes = {setting_variable(name, ""): name for name in names}
     for variable in sorted(os.environ):
         owner, separator, _ = variable.upper().partition("__")
-        if not owner.startswith(PREFIX) or variable in KNOWN_VARIABLES or (f"{owner}__" in prefixes and separator):
+        if not owner.startswith(PREFIX) or variable in KNOWN_VARIABLES or (separator and f"{owner}__" in prefixes):
             continue
-        hint = (
-            did_you_mean(f"{owner}__", prefixes, cutoff=0.8) if separator else did_you_mean(variable, KNOWN_VARIABLES)
-        )
-        text = f"It means nothing to any installed plugin; settings are {PREFIX}PLUGIN__SETTING.{hint}"
-        yield Problem("environment", variable, text)
+        known = names if separator else KNOWN_VARIABLES
+        hint = did_you_mean(owner.removeprefix(PREFIX).lower() if separator else variable, known, cutoff=0.8)
+        if hint or not separator:
+            text = f"It means nothing to any installed plugin; settings are {PREFIX}PLUGIN__SETTING.{hint}"
+            yield Problem("environment", variable, text)
