@@ -68,12 +68,12 @@ class ValidationInterval:
         return self._counted() % batches == 0
 
     def batches_left(self) -> int | float:
-        """How many batches there are before the next that a validation may follow, if nobody asks the run to stop."""
+        """How many batches there are up to the next that a validation may follow, if nobody asks the run to stop."""
         if self._pause_s is not None:
-            return 0
+            return 1
         if self.batches is None or self.batches == INFINITY:
             return INFINITY  # it waits for the last batch
-        return self.batches - 1 - self._counted() % self.batches
+        return self.batches - self._counted() % self.batches
 
     def _counted(self) -> int:
         progress = self._loop.progress

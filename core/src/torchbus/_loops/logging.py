@@ -33,9 +33,9 @@ class LoggerOutput:
         return due or self.trainer.should_stop or bool(self.trainer.fast_dev_run)
 
     def steps_left(self) -> int | float:
-        """How many steps there are before the next that loggers are told of, if nobody asks the run to stop."""
+        """How many steps there are up to the next that loggers are told of, if nobody asks the run to stop."""
         every = self.trainer.log_every_n_steps
-        return every - 1 - self.progress.batches_stepped % every if every else float("inf")
+        return every - self.progress.batches_stepped % every if every else float("inf")
 
     def send(self, metrics: dict[str, Tensor], step: int | None = None) -> None:
         """Hand metrics over.

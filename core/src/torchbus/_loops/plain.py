@@ -7,7 +7,7 @@ step and no end, and most steps are forward, backward, step, with nobody in betw
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 from torchbus_hookspecs.events import TrainBatchStart
@@ -25,7 +25,7 @@ INFINITY = float("inf")
 
 
 def plain_until(loop: FitLoop) -> int | float:
-    """Up to which batch of the epoch nothing follows a batch but the next one; 0 where each has to be looked at.
+    """Up to which batch of the epoch each is plain, and followed by the next at once; 0 where each has to be looked at.
 
     It holds until ``bus.changes`` does: plugins, subscriptions, and the trainer's settings that are read here.
     """
@@ -39,10 +39,10 @@ def plain_until(loop: FitLoop) -> int | float:
         return 0
     left = [
         loop.max_batches - 1 - progress.batches_ready,  # the last batch closes the epoch
-        loop.alarms.due - 1 - progress.total_batches,
+        loop.alarms.due - progress.total_batches,
     ]
     if trainer.max_steps != -1:
-        left.append(trainer.max_steps - 1 - progress.global_step)
+        left.append(trainer.max_steps - progress.global_step)
     if loop.has_loggers:
         left.append(loop.output.steps_left())
     if loop.is_validated_epoch:
@@ -51,7 +51,11 @@ def plain_until(loop: FitLoop) -> int | float:
 
 
 def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bool:
-    """Run batches until so many of the epoch are done, or somebody makes a change; tell whether the epoch goes on."""
+    """Run batches until so many of the epoch are done, or somebody makes a change; then do what may follow the last of them.
+
+    Returns:
+        Whether the epoch goes on.
+    """
     trainer, bus, module = loop.trainer, loop.trainer.bus, loop.module
     progress, results, optimization = loop.progress, loop.results, loop.optimization
     train_batch_start, train_batch_end, training_step = (
@@ -65,7 +69,7 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
     optimizer = optimization.plain_optimizer
     assert optimizer is not None  # or there is no plain step
     changes = bus.changes
-    optimization.outputs, results.in_batches = {}, True
+    optimization.outputs, results.in_batches, batch_idx = {}, True, -1
     numbers = count(progress.batches_ready) if until == INFINITY else range(progress.batches_ready, int(until))
     for batch_idx, batch in zip(numbers, fetcher.batches, strict=False):
         if batch is None or fetcher.done:
@@ -96,21 +100,17 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             loop.schedulers.update("step", plateau=False)
 
         progress.batches_done = batch_idx + 1
-        if hears_end:
+        if hears_end or bus.changes != changes:
             progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
             train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
             progress.phase = "batch"
-        if bus.changes != changes:
-            return _finish(loop, batch, batch_idx, hears_end)
         progress.batches_stepped += 1
-    return progress.batches_ready >= until  # or the loader had fewer
-
-
-def _finish(loop: FitLoop, batch: Any, batch_idx: int, is_told: bool) -> bool:
-    """The rest of a batch after somebody has made a change: it may be followed by more now."""
-    loop.progress.phase = "validation"
-    if not is_told:
-        loop.train_batch_end(loop.trainer, loop.module, loop.optimization.outputs, batch, batch_idx)
+        if bus.changes != changes:
+            break
+    if batch_idx < 0:
+        return False
+    progress.phase = "validation"
+    progress.batches_stepped -= 1  # what follows is told of the step as one under way
     loop.log_step(is_accumulating=False)
     loop.finish_batch(is_accumulating=False, validate=True)
-    return True
+    return bus.changes != changes or progress.batches_ready >= until  # or the loader had fewer

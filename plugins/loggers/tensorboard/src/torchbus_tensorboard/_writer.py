@@ -21,11 +21,18 @@ def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | N
     Raises:
         ValueError: a value is neither; the message names the metric.
     """
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]  # with the writer, which takes a second to import
+
+    scalars = []
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             writer.add_scalars(name, {str(one): _number(f"{name}/{one}", value[one]) for one in value}, step)
         else:
-            writer.add_scalar(name, _number(name, value), step)
+            scalars.append(Summary.Value(tag=name, simple_value=float(_number(name, value))))
+    if scalars:
+        # one event for all of them: SummaryWriter.add_scalar would hand one each to the thread that writes
+        events = writer._get_file_writer()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        events.add_summary(Summary(value=scalars), step)
 
 
 def _number(name: str, value: Any) -> float:
