@@ -74,8 +74,10 @@ class LearningRateMonitor(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log what changes per step, if this step is logged."""
+        if self.logging_interval == "epoch" or not is_train_step_due(trainer):
+            return
         step = current_step(trainer)
-        if self.logging_interval == "epoch" or not is_train_step_due(trainer) or step == self._last_step:
+        if step == self._last_step:
             return
         self._last_step = step
         self._log(trainer, "step")

@@ -46,7 +46,11 @@ def is_due(trainer: Trainer, batches: int) -> bool:
 
 def is_train_step_due(trainer: Trainer) -> bool:
     """Whether the training batch under way is one that is logged."""
-    return is_due(trainer, current_step(trainer)) or trainer.should_stop or bool(trainer.fast_dev_run)
+    every, step = (
+        trainer.log_every_n_steps,
+        trainer.fit_loop.progress.batches_stepped,
+    )  # asked in every batch: no more calls
+    return bool(every and (step + 1) % every == 0) or trainer.should_stop or bool(trainer.fast_dev_run)
 
 
 def send(trainer: Trainer, metrics: dict[str, float], step: int) -> None:
