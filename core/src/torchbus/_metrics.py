@@ -69,7 +69,7 @@ class Metrics:
         entry = results.entries.get((hook, name, results.dataloader_idx))
         if entry is None or entry.options != options or (entry.metric is not None and entry.metric is not value):
             entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
-        if type(value) is Tensor:
+        if value.__class__ is Tensor:
             if value.dim():
                 if value.numel() != 1:
                     refuse_shape(name, value)
@@ -109,7 +109,8 @@ class Metrics:
             # as many inputs as targets: the usual batch, seen at a glance
             first, second = batch[0], batch[1 if len(batch) > 1 else 0]
             if first.__class__ is second.__class__ is Tensor and first.dim() and second.dim():
-                size = first.shape[0] if first.shape[0] == second.shape[0] else 0
+                size = first.size(0)
+                size = size if size == second.size(0) else 0
         results.sized, results.batch_size = batch, size or extract_batch_size(batch)
         return results.batch_size
 
