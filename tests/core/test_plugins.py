@@ -352,6 +352,17 @@ def test_what_implements_no_hook_is_refused(wrong: Any) -> None:
     assert "nothing in it implements a hook. To fix: mark its hook functions with `@hookimpl`" in str(error)
 
 
+def test_a_function_of_a_module_that_lacks_its_mark_is_refused(folder: Path) -> None:
+    (folder / "half.py").write_text(
+        "from torchbus_hookspecs import hookimpl\n\n@hookimpl\ndef on_fit_start(): ...\n\ndef on_fit_end(): ...\n"
+    )
+    error = refused("half.py")
+    assert isinstance(error, PluginValidationError)
+    assert "`on_fit_end` would never be called, since it is not marked. To fix: write `@hookimpl` above it" in str(
+        error
+    )
+
+
 def test_a_name_that_is_no_string_is_refused() -> None:
     assert "plugins={42: ...}: plugin names are strings." in str(refused({42: {}}))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
 from typing import Any, cast, get_args
 
 from torchbus_hookspecs import FailurePolicy
@@ -73,11 +74,28 @@ def verified_hookimpls(plugin: object, name: str, must_hear: bool, refuse: Refus
         for error in (*_wrong_arguments(function, hook, name), *_wrong_wrapper(function, hook, name, options)):
             refuse(error)
         setattr(implementations, attribute, function)
+    for error in _unmarked(plugin, name, found):
+        refuse(error)
     if must_hear and not found:
         fix = "mark its hook functions with `@hookimpl` (from torchbus_hookspecs import hookimpl), or derive its class from"
         told = f"register an instance, {plugin.__name__}(...)" if isinstance(plugin, type) else f"{fix} Callback"
         refuse(PluginValidationError(f"{name}: nothing in it implements a hook. To fix: {told}.", plugin=name))
     return implementations
+
+
+def _unmarked(plugin: object, name: str, found: Collection[str]) -> Iterator[PluginValidationError]:
+    """Functions of a module that have a hook's name and no mark: nobody would call them."""
+    if not isinstance(plugin, ModuleType) or not found:  # where nothing is marked, another message says so
+        return
+    for attribute, value in vars(plugin).items():
+        is_own = inspect.isfunction(value) and value.__module__ == plugin.__name__
+        # `setup` or `configure_optimizers` may be a function of the module's own
+        if is_own and attribute in HOOKS and attribute not in found and attribute.startswith("on_"):
+            yield PluginValidationError(
+                f"{name}: `{attribute}` would never be called, since it is not marked. To fix: write `@hookimpl` above it, or"
+                " begin its name with an underscore if it is a function of your own.",
+                plugin=name,
+            )
 
 
 def _wrong_arguments(function: Callable[..., Any], hook: str, name: str) -> Iterator[PluginValidationError]:
