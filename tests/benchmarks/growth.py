@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torchbus as L
-from measuring import about, clock, in_turn, rss_mib, save
+from measuring import about, clock, in_turn, make_distribution, rss_mib, save
 from step import Batches, Module, Watcher, framework
 from torch import nn
 from torchbus import Bus
@@ -30,7 +30,7 @@ from torchbus_hookspecs.events import TrainBatchEnd, TrainBatchStart
 PLUGINS = (0, 1, 10, 30, 100)
 LOGS = (0, 1, 3, 10, 30, 100)
 GROUPS = (1, 10, 100)
-STEPS = (1_000, 10_000, 100_000)
+STEPS = (1_000, 10_000, 100_000, 1_000_000)
 DISTRIBUTIONS = (10, 100, 300, 1000)
 
 
@@ -131,18 +131,6 @@ def best(run: Callable[[], object], rounds: int) -> float:
     return min(times) * 1e3
 
 
-def make_distribution(folder: Path, number: int) -> None:
-    """Metadata of a distribution as installers leave it, with entry points of somebody else's."""
-    info = folder / f"stranger_{number}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: stranger-{number}\nVersion: 1.0\n\n{'words ' * 500}\n"
-    )
-    (info / "RECORD").write_text(f"stranger_{number}.py,,\n" * 40)
-    if number % 5 == 0:
-        (info / "entry_points.txt").write_text(f"[console_scripts]\nstranger{number} = stranger_{number}:main\n")
-
-
 def by_distributions(rounds: int) -> Any:
     """Milliseconds to find all plugins, with so many more distributions installed than there are."""
     figures = {"0": {"min_ms": best(discover, rounds)}}
@@ -159,31 +147,43 @@ def by_distributions(rounds: int) -> Any:
     return figures
 
 
-def bus_with(count: int) -> Bus:
+def bus_with(count: int) -> tuple[Bus, Callable[[], None]]:
+    """A bus with so many plugins of two hooks, and what emits both."""
     bus = Bus()
-    for event in (TrainBatchStart, TrainBatchEnd):
-        bus.emitter(event)
+    start, end = bus.emitter(TrainBatchStart), bus.emitter(TrainBatchEnd)
     for number in range(count):
         bus.register(Watcher(), f"watcher_{number}")
-    return bus
+
+    def emit() -> None:
+        start(None, None, None, 0)
+        end(None, None, None, None, 0)
+
+    emit()
+    return bus, emit
 
 
 def by_registered(rounds: int) -> Any:
-    """Milliseconds to register plugins of two hooks one by one, to add one more, and to compile all anew in another order."""
+    """Milliseconds to register plugins of two hooks one by one, to add one more, and to set another order; until both are heard."""
     figures = {}
     for count in (10, 50, 100):
-        bus = bus_with(count)
+        bus, emit = bus_with(count)
         orders = itertools.cycle([list(bus.plugins), list(bus.plugins)[::-1]])
         next(orders)
 
-        def one_more(bus: Bus = bus) -> None:
+        def one_more(bus: Bus = bus, emit: Callable[[], None] = emit) -> None:
             bus.register(Watcher(), "one_more")
+            emit()
             bus.unregister("one_more")
+            emit()
+
+        def another_order(bus: Bus = bus, emit: Callable[[], None] = emit, orders: Any = orders) -> None:
+            bus.arrange(next(orders))
+            emit()
 
         figures[str(count)] = {
             "register_all_ms": best(lambda count=count: bus_with(count), rounds),
             "come_and_go_ms": best(one_more, rounds),
-            "recompile_ms": best(lambda bus=bus, orders=orders: bus.arrange(next(orders)), rounds),
+            "recompile_ms": best(another_order, rounds),
         }
     return figures
 

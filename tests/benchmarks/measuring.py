@@ -86,3 +86,15 @@ def peak_rss_mib() -> float:
 
 def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak is what there is now
+
+
+def make_distribution(folder: Path, number: int) -> None:
+    """Metadata of a distribution as installers leave it, with entry points of somebody else's."""
+    info = folder / f"stranger_{number}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: stranger-{number}\nVersion: 1.0\n\n{'words ' * 500}\n"
+    )
+    (info / "RECORD").write_text(f"stranger_{number}.py,,\n" * 40)
+    if number % 5 == 0:
+        (info / "entry_points.txt").write_text(f"[console_scripts]\nstranger{number} = stranger_{number}:main\n")

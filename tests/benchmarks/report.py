@@ -62,7 +62,7 @@ def growth_tables(figures: dict[str, Any]) -> None:
         ([n, f"{one['min_ms']:.0f}"] for n, one in figures["distributions"].items()),
     )
     table(
-        ("plugins", "registering all, ms", "one comes and goes, ms", "all compiled anew, ms"),
+        ("plugins", "registering all, ms", "one comes and goes, ms", "another order, ms"),
         ([n, *(f"{value:.2f}" for value in one.values())] for n, one in figures["registered"].items()),
     )
 
@@ -97,22 +97,50 @@ def plot_peers(figures: dict[str, Any], target: Path) -> None:
 
 
 def plot_growth(figures: dict[str, Any], target: Path) -> None:
-    """Lines: what plugins and logged values add to a step."""
-    figure, axes = plt.subplots(figsize=(8, 3.5))
-    for part, label in (("plugins", "callbacks of two hooks"), ("logs", "values logged by step and epoch")):
-        values = {int(count): one["min_us"] for count, one in figures[part].items() if count != "plain"}
+    """Lines: how each cost grows with what it depends on."""
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6))
+    plugins, logs, groups, steps, memory, found = axes.flat
+    for panel, part, label in (
+        (plugins, "plugins", "callbacks of two hooks"),
+        (logs, "logs", "values logged by step and epoch"),
+    ):
         plain = figures[part]["plain"]["min_us"]
-        axes.plot(list(values), [one - plain for one in values.values()], marker="o", label=label)
-    axes.set_xlabel("number")
-    axes.set_ylabel("µs a step more than the plain loop")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
+        values = {int(count): one["min_us"] - plain for count, one in figures[part].items() if count != "plain"}
+        curve(panel, values, label, "µs a step, beyond the plain loop")
+    for suffix, label, colour in ((", plain", "plain loop", "#999999"), ("", "torchbus", "#2a6fbb")):
+        counts = [name for name in figures["groups"] if "plain" not in name]
+        values = {int(count): figures["groups"][f"{count}{suffix}"]["min_us"] for count in counts}
+        curve(groups, values, "parameter groups", "µs a step", colour=colour, name=label)
+    groups.legend(frameon=False)
+    lengths = {int(count): one for count, one in figures["steps"].items()}
+    curve(steps, {count: one["min_us"] for count, one in lengths.items()}, "steps of a run", "µs a step")
+    curve(
+        memory,
+        {count: one["rss_growth_mib"] for count, one in lengths.items()},
+        "steps of a run",
+        "MiB more at its end",
+    )
+    memory.set_ylim(-1, max(5.0, memory.get_ylim()[1]))
+    for panel in (steps, memory):
+        panel.set_xscale("log")
+    more = {int(count): one["min_ms"] for count, one in figures["distributions"].items()}
+    curve(found, more, "more distributions installed", "ms to find all plugins")
     finish(figure, target)
 
 
+def curve(
+    panel: Any, values: dict[int, float], along: str, what: str, colour: str = "#2a6fbb", name: str | None = None
+) -> None:
+    panel.plot(list(values), list(values.values()), marker="o", color=colour, label=name)
+    panel.set_xlabel(along)
+    panel.set_ylabel(what)
+    panel.set_ylim(bottom=0)
+
+
 def finish(figure: Any, target: Path) -> None:
-    for side in ("top", "right"):
-        figure.axes[0].spines[side].set_visible(False)
+    for panel in figure.axes:
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
     figure.tight_layout()
     figure.savefig(target, metadata={"Date": None})
 

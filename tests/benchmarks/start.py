@@ -6,12 +6,13 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from measuring import about, in_turn, save
+from measuring import about, in_turn, make_distribution, save
 
 CODE = {
     "python, nothing imported": "",
@@ -28,10 +29,12 @@ LIGHTNING = {
 }
 
 
-def timed(command: list[str]) -> Callable[[], float]:
+def timed(command: list[str], path: str = "") -> Callable[[], float]:
+    environment = {**os.environ, "PYTHONPATH": path} if path else None
+
     def run() -> float:
         start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, env=environment)
         return time.perf_counter() - start
 
     return run
@@ -46,10 +49,14 @@ def main() -> None:
     runs = {name: timed([sys.executable, "-c", statement]) for name, statement in code.items()}
     command = Path(sys.executable).with_name("torchbus" + (".exe" if os.name == "nt" else ""))
     runs["torchbus plugins list"] = timed([str(command), "plugins", "list"])
-    figures = {
-        name: {"min_s": one["min_us"] / 1e6, "median_s": one["median_us"] / 1e6}
-        for name, one in in_turn(runs, options.rounds).items()
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(300):
+            make_distribution(Path(folder), number)
+        runs["the same, 300 more distributions"] = timed([str(command), "plugins", "list"], folder)
+        figures = {
+            name: {"min_s": one["min_us"] / 1e6, "median_s": one["median_us"] / 1e6}
+            for name, one in in_turn(runs, options.rounds).items()
+        }
     print(about()["versions"])
     for name, values in figures.items():
         print(f"{name:<34}{values['min_s']:>8.2f} s{values['median_s']:>8.2f} s")
