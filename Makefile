@@ -30,7 +30,7 @@ lint: $(MARK)  ## style and types
 
 test: lint  ## everything that must hold
 	$(PIP) --no-build-isolation $(CONTRIB) ./contrib/template
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 bench: $(MARK)  ## how fast everything is, side by side with pluggy, a plain loop and other libraries: half an hour
 	$(PIP) --no-build-isolation --editable ".[bench]"

@@ -23,6 +23,11 @@ from torchbus_wandb import WandbLogger  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _anew() -> None:
+    wandb.teardown()  # it reads the environment once in a process, and an example of a README may have begun
+
+
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for variable in ("WANDB_PROJECT", "RANK", "LOCAL_RANK"):
