@@ -429,8 +429,8 @@ def quietly(run: Run) -> Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--case", action="append", help="only this case; may be given several times")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()

@@ -83,10 +83,14 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             if bus.changes != changes:
                 return loop.train_batch(batch, batch_idx, is_last=False)
 
-        if hears_end:
-            optimization.outputs = {}
         returned = training_step(trainer, module, batch, batch_idx)
-        loss = optimization.take(returned) if hears_end or returned.__class__ is not Tensor else returned
+        loss: Tensor | None = returned
+        if returned.__class__ is Tensor:
+            if hears_end:
+                optimization.outputs = {"loss": returned.detach()}
+        else:
+            optimization.outputs = {}
+            loss = optimization.take(returned)
         optimizer.zero_grad()
         if loss is not None:
             try:

@@ -112,7 +112,7 @@ class Timer(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the clock after a batch."""
-        if self._interval == "step":
+        if self._limit_s is not None and self._interval == "step":
             self._check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
