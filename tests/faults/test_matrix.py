@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torchbus import Trainer
 from torchbus.testing import TinyDataModule, TinyModule, quiet_trainer
-from torchbus_hookspecs import Callback, EndRun, hookimpl
+from torchbus_hookspecs import Callback, EndRun
 from torchbus_hookspecs.specs import HOOKS
 
+from .runs import Grave, Wrong, live, note_of, plugin
+
 STRIKES = 3
-# the module, which has the last word in them, answers before any plugin is asked
+# the module, which has the last word in them, answers before any plugin is asked (see test_other_runs.py)
 ANSWERED = {
     "configure_optimizers", "forward", "predict_step", "test_step", "training_step", "validation_step",
     "predict_dataloader", "test_dataloader", "train_dataloader", "val_dataloader",
 }  # fmt: skip
-# not in this run: runs that fail, manual optimization, states of plugins, modes that the module would set
+# not in this run: runs that fail, manual optimization, states of plugins, modes that the module would set (there too)
 ELSEWHERE = {
     "on_exception", "on_plugin_failed", "on_preempted", "manual_backward",
     "toggle_optimizer", "toggled_optimizer", "untoggle_optimizer",
@@ -31,48 +30,6 @@ ELSEWHERE = {
 }  # fmt: skip
 REACHED = [name for name in HOOKS if name not in ANSWERED | ELSEWHERE]
 """The hooks that a plugin is called for by ``live``."""
-
-
-class Wrong(Exception):
-    """An exception of the plugin's own."""
-
-
-class Grave(BaseException):
-    """One that ``except Exception`` does not catch."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng():
-        yield
-    torch.set_num_threads(threads)
-
-
-def plugin(hooks: list[str], function: Callable[[], Any], **attributes: Any) -> SimpleNamespace:
-    """An object with that function as its implementation of these hooks."""
-
-    def implementation() -> Any:
-        return function()
-
-    return SimpleNamespace(**dict.fromkeys(hooks, hookimpl(implementation)), **attributes)
-
-
-def live(folder: Path, *plugins: Any) -> tuple[Trainer, dict[str, torch.Tensor]]:
-    """All entry points once, with validation, checkpoints and a logger; the trainer, and the weights in the end."""
-    torch.manual_seed(1)
-    module, data = TinyModule(), TinyDataModule()
-    trainer = quiet_trainer(
-        folder, plugins=list(plugins), max_epochs=3, logger="csv", enable_checkpointing=True, num_sanity_val_steps=1,
-        gradient_clip_val=1.0,
-    )  # fmt: skip
-    trainer.fit(module, datamodule=data)
-    trainer.validate(module, datamodule=data, verbose=False)
-    trainer.test(module, datamodule=data, ckpt_path="best", verbose=False)
-    trainer.predict(module, datamodule=data)
-    return trainer, {name: one.detach().clone() for name, one in module.state_dict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +55,7 @@ def test_an_exception_ends_the_run_with_its_type_and_a_note(hook: str, tmp_path:
     with pytest.raises(Wrong, match="no luck") as caught:
         live(tmp_path, {"failing": plugin([hook], fail)})
     assert caught.value is error
-    assert error.__notes__ == [f"Raised by plugin `failing`, in its `{hook}`."]
+    assert error.__notes__ == [note_of(hook)]
 
 
 @pytest.mark.parametrize("hook", REACHED)
@@ -128,19 +85,8 @@ def test_one_in_quarantine_changes_nothing_and_is_switched_off_after_three_strik
         assert trainer.bus.plugins["failing"].strikes == len(calls) and block not in printed
 
 
-# one of each kind: everyone hears it, somebody answers it, a value goes through it; and the first and the last of a run
-KINDS_OF_HOOKS = [
-    "setup",
-    "on_train_batch_end",
-    "backward",
-    "on_before_batch_transfer",
-    "on_save_checkpoint",
-    "teardown",
-]
-
-
 @pytest.mark.parametrize("policy", ["raise", "quarantine"])
-@pytest.mark.parametrize("hook", KINDS_OF_HOOKS)
+@pytest.mark.parametrize("hook", REACHED)
 @pytest.mark.parametrize(
     ("error", "seen", "has_note"),
     [(Grave("end"), Grave, True), (KeyboardInterrupt(), SystemExit, False), (SystemExit(7), SystemExit, False)],
@@ -157,8 +103,7 @@ def test_what_is_more_than_an_exception_goes_through_under_either_policy(
     with pytest.raises(seen) as caught:
         live(tmp_path, {"failing": plugin([hook], fail, on_failure=policy)})
     assert caught.value is error or (caught.value.code == 130 and isinstance(error, KeyboardInterrupt))
-    note = f"Raised by plugin `failing`, in its `{hook}`."
-    assert getattr(error, "__notes__", []) == ([note] if has_note else [])
+    assert getattr(error, "__notes__", []) == ([note_of(hook)] if has_note else [])
 
 
 @pytest.mark.parametrize("policy", ["raise", "quarantine"])

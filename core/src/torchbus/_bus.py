@@ -28,7 +28,7 @@ from ._record import Plugin
 from ._subscriptions import Subscription, refuse_wrong_event, refuse_wrong_filters, refuse_wrong_handler
 from ._verification import order_option, policy_of, verified_hookimpls
 
-__all__ = ["CALLBACK_SHAPE", "LOGGER_SHAPE", "Bus", "Subscription", "Watcher"]
+__all__ = ["CALLBACK_SHAPE", "DEFAULTS_NAME", "LOGGER_SHAPE", "Bus", "Subscription", "Watcher"]
 
 P = ParamSpec("P")
 E = TypeVar("E", bound=Event)
@@ -36,6 +36,8 @@ E = TypeVar("E", bound=Event)
 CALLBACK_SHAPE = Shape(Callback, tuple(name for name in HOOKS if hasattr(Callback, name)), misspelt=True)
 LOGGER_SHAPE = Shape(Logger, tuple(name for name in HOOKS if hasattr(Logger, name)))
 
+DEFAULTS_NAME = "torchbus"
+"""The instance name of the built-in defaults."""
 
 Watcher = Callable[[Plugin, str], Watch | None]
 """Tells who measures the calls of a plugin's implementation of a hook, if anybody does."""
@@ -288,6 +290,11 @@ class Bus:
             if chain.publish or any(one.plugin != plugin for one in (*chain.wrappers, *chain.implementations)):
                 return False
         return True
+
+    def is_provided(self, hook: str) -> bool:
+        """Whether anybody but the built-in default implements a hook: a plugin, or the user's module or datamodule."""
+        chain = self._chain(hook)
+        return any(one.plugin != DEFAULTS_NAME for one in (*chain.wrappers, *chain.implementations))
 
     def implementations(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
         """Who implements a hook: instance name and function, in calling order (wrappers first)."""

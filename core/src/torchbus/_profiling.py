@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from torchbus_hookspecs import Callback, Logger, PassThroughProfiler, Profiler
 from torchbus_hookspecs.profiler import Action, Watch
 
+from ._bus import DEFAULTS_NAME
 from ._discovery import STANDARD_PROFILERS
 from ._errors import MisconfigurationException, PluginNotFoundError
 from ._plugins import Enabler
@@ -105,7 +106,7 @@ def _name(trainer: Trainer, plugin: Plugin, hook: str) -> str:
     if hook in STEPS:
         return strategy_action(trainer, hook)
     one = plugin.object
-    if plugin.name in ("lightning_module", "torchbus"):  # in Lightning, the defaults are the module's own methods
+    if plugin.name in ("lightning_module", DEFAULTS_NAME):  # in Lightning, the defaults are the module's own methods
         owner = f"[LightningModule]{type(trainer.lightning_module).__name__}"
     elif plugin.name == "datamodule":
         owner = f"[LightningDataModule]{type(one).__name__}"

@@ -96,20 +96,21 @@ def check_entry(trainer: Trainer) -> None:
         _require(trainer, "validation_step")
     elif fn == TrainerFn.TESTING:
         _require(trainer, "test_step")
-    elif not _overrides(module, "predict_step") and not _overrides(module, "forward"):
+    elif not trainer.bus.is_provided("predict_step") and not _has_forward(trainer):
         raise MisconfigurationException(
             f"{type(module).__name__} has neither `predict_step` nor `forward`, and predict() needs one of them."
         )
 
 
-def _overrides(module: Any, name: str) -> bool:
-    return bool(overridden_methods(module, LightningModule, [name]))
+def _has_forward(trainer: Trainer) -> bool:
+    # a module's own is called by torch, not by the bus
+    own = overridden_methods(trainer.lightning_module, LightningModule, ["forward"])
+    return bool(own) or trainer.bus.is_provided("forward")
 
 
 def _require(trainer: Trainer, name: str) -> None:
     module, fn = trainer.lightning_module, trainer.state.fn
-    provided = [plugin for plugin, _ in trainer.bus.implementations(name) if plugin != "torchbus"]
-    if not _overrides(module, name) and not provided:
+    if not trainer.bus.is_provided(name):
         arguments = ", ".join(("self", *_HINTED.get(name, ())))
         raise MisconfigurationException(
             f"{type(module).__name__} has no `{name}`, which {fn.value if fn else 'this'}() needs."
@@ -132,7 +133,7 @@ def _refuse_removed_hooks(module: LightningModule) -> None:
 
 
 def _check_validation(trainer: Trainer) -> None:
-    has_step = _overrides(trainer.lightning_module, "validation_step")
+    has_step = trainer.bus.is_provided("validation_step")
     has_loader = trainer.has_validation_loader
     if has_loader and not has_step:
         warnings.warn("There is a validation loader and no `validation_step`: validation is skipped.", stacklevel=3)

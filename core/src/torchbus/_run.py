@@ -136,7 +136,8 @@ def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:
     try:
         return entry()
     except KeyboardInterrupt as interruption:
-        _fail(trainer, interruption)
+        with suppress(KeyboardInterrupt):  # once more, meanwhile: the user does not want to wait
+            _fail(trainer, interruption)
         raise SystemExit(130) from None
     except BaseException as error:
         _fail(trainer, error)
@@ -266,7 +267,7 @@ def set_up_optimizers(trainer: Trainer) -> None:
             stacklevel=2,
         )
         returned = NoOptimizer()
-    has_scheduler_step = any(plugin != "torchbus" for plugin, _ in bus.implementations("lr_scheduler_step"))
+    has_scheduler_step = bus.is_provided("lr_scheduler_step")
     trainer.optimizers, trainer.lr_scheduler_configs = read_optimizers(
         returned, module.automatic_optimization, has_scheduler_step
     )

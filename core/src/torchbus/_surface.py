@@ -345,8 +345,7 @@ class TrainerSurface:
         """Whether a fit validates: there is a loader, a step, and no limit of zero."""
         if self._lightning_module is None or self.limit_val_batches == 0:
             return False
-        steps = [name for name, _ in self.bus.implementations("validation_step") if name != "torchbus"]
-        return bool(steps) and self.has_validation_loader
+        return self.bus.is_provided("validation_step") and self.has_validation_loader
 
     # ---- devices -------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from torchbus_hookspecs.progress_bar import ProgressBar
 
 from . import _defaults
 from ._adapters import Shape, hookimpl_options
-from ._bus import Bus
+from ._bus import DEFAULTS_NAME, Bus
 from ._datamodule import DATAMODULE_SHAPE
 from ._discovery import DEFAULTS
 from ._errors import MisconfigurationException, TorchbusError
@@ -42,7 +42,7 @@ class Wiring:
         self.loggers: list[Logger] = []
         self.others: list[Any] = []
         self._registered: list[Any] = []  # so far; the rest is on the bus by somebody else
-        bus.register(_defaults, "torchbus", is_user_code=True)
+        bus.register(_defaults, DEFAULTS_NAME, is_user_code=True)
 
     # ---- what is used ------------------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ class Wiring:
                 self._register(one)
         for one in self.callbacks:
             one.__dict__["_pl_module"] = trainer.lightning_module
-        order = ["datamodule", *(bus.name_of(one) or "" for one in wanted), "lightning_module", "torchbus"]
+        order = ["datamodule", *(bus.name_of(one) or "" for one in wanted), "lightning_module", DEFAULTS_NAME]
         bus.arrange(order)
 
     @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torchbus_hookspecs.events import AfterBatchTransfer, BeforeBatchTransfer, TransferBatchToDevice
 
+from .._bus import DEFAULTS_NAME
 from .._data.length import sized_length
 from .._data.skipping import skip_one
 from .._data.transfer import move_data_to_device
@@ -152,7 +153,7 @@ class Transfer:
     def look(self) -> None:
         """Decide what depends on who takes part."""
         self.changes_seen = self.bus.changes
-        untouched = self.bus.is_left_to("torchbus", BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer)
+        untouched = self.bus.is_left_to(DEFAULTS_NAME, BeforeBatchTransfer, TransferBatchToDevice, AfterBatchTransfer)
         self.is_plain = untouched and self.precision.is_plain and not is_profiled(self.trainer)
 
     def is_idle(self) -> bool:

@@ -26,6 +26,7 @@ from torchbus_hookspecs.events import (
     TrainingStep,
 )
 
+from .._bus import DEFAULTS_NAME
 from .._errors import MisconfigurationException
 from .._profiling import is_profiled, strategy_action, timed
 
@@ -88,7 +89,7 @@ class Optimization:
             and not is_profiled(trainer)
             and self.plain_optimizer is not None
             and _steps_without_closure(self.plain_optimizer)
-            and bus.is_left_to("torchbus", *STEP_EVENTS)
+            and bus.is_left_to(DEFAULTS_NAME, *STEP_EVENTS)
         )
 
     def run(self, batch: Any, batch_idx: int, is_accumulating: bool) -> Any:
