@@ -71,7 +71,9 @@ class Plain:
         optimizer = sgd(model)
         for index, batch in enumerate(loader or self.loader):
             self.watch.lap()
-            loss = loss_of(model, batch) / window
+            loss = loss_of(model, batch)
+            if window > 1:
+                loss = loss / window
             if index % window == 0:
                 optimizer.zero_grad()
             loss.backward()
@@ -237,7 +239,9 @@ class Ignite:
 
         def step(engine: Any, batch: Any) -> Any:
             self.watch.lap()
-            loss = loss_of(model, batch) / window
+            loss = loss_of(model, batch)
+            if window > 1:
+                loss = loss / window
             if (engine.state.iteration - 1) % window == 0:
                 optimizer.zero_grad()
             loss.backward()
