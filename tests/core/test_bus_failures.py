@@ -413,3 +413,13 @@ def test_a_failing_subscriber_leaves_the_scope_as_it_was(bus: Bus) -> None:
     with pytest.raises(ValueError, match="subscriber"):
         bus.emitter(FitStart)(1, 2)
     assert bus.scope.hook == ""
+
+
+def test_an_exception_of_a_handler_says_whose_it_is(bus: Bus) -> None:
+    def show(event: FitStart) -> None:
+        raise ValueError("no luck")
+
+    bus.subscribe(FitStart, show)
+    with pytest.raises(ValueError) as caught:
+        bus.emitter(FitStart)(1, 2)
+    assert caught.value.__notes__ == ["Raised by `show`, which hears `FitStart`."]

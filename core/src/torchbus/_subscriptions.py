@@ -46,11 +46,19 @@ class Subscription(Generic[E]):
             and (self.before is None or count < self.before)
             and count > self.after
         ):
-            self.handler(event)
+            try:
+                self.handler(event)
+            except Exception as error:
+                error.add_note(f"Raised by `{_name_of(self.handler)}`, which hears `{type(event).__name__}`.")
+                raise
 
     def cancel(self) -> None:
         """Stop hearing."""
         self.end(self)
+
+
+def _name_of(handler: object) -> str:
+    return str(getattr(handler, "__name__", repr(handler)))
 
 
 # ---- what is refused --------------------------------------------------------------------------------------------------
@@ -72,7 +80,7 @@ def refuse_wrong_event(event: object, caller: str) -> None:
 
 def refuse_wrong_handler(event: type[Event], handler: Any) -> None:
     """Raise if a handler could not be called with the event, or would do nothing when it is."""
-    name = getattr(handler, "__name__", repr(handler))
+    name = _name_of(handler)
     label = f"subscribe({event.__name__}, {name})"
     if not callable(handler):
         raise TypeError(f"{label}: a handler is a function that takes the event.")
