@@ -134,7 +134,7 @@ def curve(
     panel.plot(list(values), list(values.values()), marker="o", color=colour, label=name)
     panel.set_xlabel(along)
     panel.set_ylabel(what)
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, max(1.1 * max(values.values()), panel.get_ylim()[1]))
 
 
 def finish(figure: Any, target: Path) -> None:
