@@ -218,6 +218,12 @@ class Bus:
         """The same, as if the named plugin were not there: what a user's override reaches through ``super()``."""
         return self._function(event, frozenset({plugin}))
 
+    def tell(self, event: Callable[P, Event], *values: P.args, **named: P.kwargs) -> None:
+        """Have subscribers hear an event whose hook somebody calls in another way than through its emitter."""
+        publish = self._chain(_event_class(event).hook_name).publish
+        if publish is not None:
+            publish(*values, **named)
+
     def emit(self, event: Event) -> Any:
         """Emit an event that exists already, such as one read from a recording."""
         values = (getattr(event, name) for name in hook_arguments(event.hook_name))
@@ -414,8 +420,8 @@ class Bus:
         if not handlers:
             return None
 
-        def publish(*values: Any) -> None:
-            happened = event(*values)
+        def publish(*values: Any, **named: Any) -> None:
+            happened = event(*values, **named)
             for handler in handlers:
                 handler(happened)
 

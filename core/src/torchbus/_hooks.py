@@ -38,6 +38,13 @@ class _Hooks:
         emit: Callable[..., Any] = trainer.bus.emitter_without(self._bus_name, event)
         return emit(trainer, trainer.lightning_module, *values)
 
+    def _asked(self, event: type[RunEvent], *values: Any) -> Any:
+        """The same for a hook that the module calls itself: subscribers hear of it here, since no loop emits it."""
+        trainer = self.__dict__.get("_trainer")
+        if trainer is not None:
+            trainer.bus.tell(event, trainer, trainer.lightning_module, *values)
+        return self._provided(event, *values)
+
 
 class DataHooks(_Hooks):
     """Hooks about data, for modules and datamodules."""

@@ -233,7 +233,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
         Raises:
             NotImplementedError: neither the module nor a plugin says how.
         """
-        provided = self._provided(events.Forward, args, kwargs)
+        provided = self._asked(events.Forward, args, kwargs)
         if provided is None:
             raise NotImplementedError(f"{type(self).__name__} has no `forward`. To fix: define it in the module.")
         return provided
@@ -326,7 +326,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
                 "manual_backward is for manual optimization, and this module's is automatic."
                 " To fix: set self.automatic_optimization = False in __init__, or return the loss from training_step."
             )
-        if not self._provided(events.ManualBackward, loss, args, kwargs):
+        if not self._asked(events.ManualBackward, loss, args, kwargs):
             self.trainer.fit_loop.optimization.run_backward(loss, args, kwargs)
 
     def clip_gradients(
@@ -356,11 +356,11 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
                 )
         value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
         algorithm = algorithm or trainer.gradient_clip_algorithm or "norm"
-        self._provided(events.ClipGradients, optimizer, value, algorithm)
+        self._asked(events.ClipGradients, optimizer, value, algorithm)
 
     def toggle_optimizer(self, optimizer: Any) -> None:
         """Until ``untoggle_optimizer``, only this optimizer's parameters need gradients."""
-        if self._provided(events.ToggleOptimizer, optimizer):
+        if self._asked(events.ToggleOptimizer, optimizer):
             return
         own = {one for group in optimizer.param_groups for one in group["params"]}
         self._toggled = {
@@ -374,7 +374,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
 
     def untoggle_optimizer(self, optimizer: Any) -> None:
         """Give the other optimizers' parameters back what ``toggle_optimizer`` changed."""
-        if self._provided(events.UntoggleOptimizer, optimizer):
+        if self._asked(events.UntoggleOptimizer, optimizer):
             return
         own = {one for group in optimizer.param_groups for one in group["params"]}
         for parameter, needed in self._toggled.items():
@@ -385,7 +385,7 @@ class LightningModule(HyperparametersMixin, ModuleHooks, DataHooks, nn.Module):
     @contextmanager
     def toggled_optimizer(self, optimizer: Any) -> Iterator[None]:
         """Inside, only this optimizer's parameters need gradients."""
-        provided = self._provided(events.ToggledOptimizer, optimizer)
+        provided = self._asked(events.ToggledOptimizer, optimizer)
         if provided is not None:
             with provided:
                 yield

@@ -157,7 +157,7 @@ def manual_backward(
     """Run a backward pass with all its hooks, from inside a manual ``training_step``.
 
     Called: by the module, never by the loop: ``self.manual_backward(loss)`` in place of ``loss.backward()``. Automatic
-    optimization refuses it. Subscribers to its event hear nothing.
+    optimization refuses it.
     Kind: provider.
     Result: ``True`` from a plugin, for done.
     Default: fires ``on_before_backward``, ``backward`` and ``on_after_backward``, and scales the
@@ -238,7 +238,7 @@ def clip_gradients(
     """Clip the gradients of an optimizer, in place.
 
     Called: by the default of ``configure_gradient_clipping``, and wherever a module calls ``self.clip_gradients``. On
-    every rank. Subscribers to its event hear nothing.
+    every rank.
     Kind: provider.
     Result: ``True`` from a plugin, for done.
     Default: limits the norm over all parameters of the optimizer, or each element's absolute value.
@@ -283,7 +283,7 @@ def toggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: Op
     """Let only one optimizer's parameters take gradients.
 
     Called: by the module, in manual optimization with several optimizers (``self.toggle_optimizer(optimizer)``), and by
-    ``toggled_optimizer``. Never called by the loop. Subscribers to its event hear nothing.
+    ``toggled_optimizer``. Never called by the loop.
     Kind: provider.
     Result: ``True`` from a plugin, for done.
     Default: switches ``requires_grad`` off for parameters that only other optimizers hold, and
@@ -301,7 +301,7 @@ def untoggle_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: 
     """Undo ``toggle_optimizer``.
 
     Called: by the module, after its step with a toggled optimizer, and by ``toggled_optimizer``. Never called by the
-    loop. Subscribers to its event hear nothing.
+    loop.
     Kind: provider.
     Result: ``True`` from a plugin, for done.
     Default: gives every parameter the ``requires_grad`` back that it had before.
@@ -318,7 +318,7 @@ def toggled_optimizer(trainer: Trainer, pl_module: LightningModule, optimizer: O
     """Ask for a context manager inside which one optimizer is toggled.
 
     Called: by the module, in manual optimization: ``with self.toggled_optimizer(optimizer): ...``. Never called by the
-    loop. Subscribers to its event hear nothing.
+    loop.
     Kind: provider.
     Result: the context manager.
     Default: calls ``toggle_optimizer`` on entry and

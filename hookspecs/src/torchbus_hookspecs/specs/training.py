@@ -100,7 +100,7 @@ def forward(trainer: Trainer, pl_module: LightningModule, args: tuple[Any, ...],
     """Compute the outputs of a module that has no ``forward`` of its own.
 
     Called: whenever such a module is called, in a run of any kind. Not called where the module overrides ``forward``:
-    PyTorch then runs that method directly. Subscribers to its event hear nothing.
+    PyTorch then runs that method directly.
     Kind: provider.
     Result: what the call returns.
     Default: none; the call raises.
