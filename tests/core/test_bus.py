@@ -586,6 +586,14 @@ def test_a_cancelled_subscription_hears_nothing_more(bus: Bus) -> None:
     subscription.cancel()  # a second time does no harm
 
 
+def test_who_is_cancelled_by_another_does_not_hear_the_event_under_way(bus: Bus) -> None:
+    heard: list[Event] = []
+    bus.subscribe(TrainStart, lambda event: second.cancel())
+    second = bus.subscribe(TrainStart, heard.append)
+    bus.emitter(TrainStart)(1, 2)
+    assert heard == []
+
+
 def test_an_event_is_built_once_for_all_subscribers_and_not_at_all_without(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -389,3 +389,10 @@ def test_the_order_of_implementations_in_a_run_is_shown(run: Run) -> None:
     done = run("hooks", "order", "fit", "--hook", "on_validation_end", "--plugin", "timer", "--json")
     assert json.loads(done.stdout) == ["timer"]
     assert run("hooks", "order", "fit", *options).returncode == 1, "early_stopping needs its monitor"
+
+
+def test_a_plugin_that_does_not_go_with_the_tiny_model_is_told_in_one_message(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "torchbus.toml").write_text('enable = ["early_stopping"]\n[plugins.early_stopping]\nmonitor = "loss"\n')
+    done = run("hooks", "order")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "ended with RuntimeError" in done.stderr and "`early_stopping`" in done.stderr and "To fix" in done.stderr

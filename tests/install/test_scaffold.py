@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_the_four_commands_of_the_documentation_lead_to_a_run_with_the_new_plugi
     text = (ROOT / "docs" / "ship-a-plugin.md").read_text()
     section = text[text.index("## Four commands") : text.index("## Entry points")]
     (block,) = re.findall(r"```text\n(torchbus plugins new.*?)```", section, re.DOTALL)
-    new, editable, test, train = (line.split() for line in block.splitlines())
+    new, editable, test, train = (shlex.split(line) for line in block.splitlines())
     run(python.parent / new[0], *new[1:], cwd=tmp_path)
     assert editable[:3] == ["pip", "install", "-e"]
     (folder,) = tmp_path.iterdir()

@@ -36,8 +36,11 @@ class Subscription(Generic[E]):
     before: int | None = None
     after: int = 0
     count: int = 0
+    is_cancelled: bool = False
 
     def __call__(self, event: E) -> None:
+        if self.is_cancelled:  # by somebody who heard the same event earlier
+            return
         self.count += 1
         count = self.count
         if (
@@ -53,7 +56,8 @@ class Subscription(Generic[E]):
                 raise
 
     def cancel(self) -> None:
-        """Stop hearing."""
+        """Stop hearing, at once."""
+        self.is_cancelled = True
         self.end(self)
 
 

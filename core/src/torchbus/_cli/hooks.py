@@ -141,7 +141,11 @@ def show_order(
 
 
 def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[Call]]:
-    """One epoch of a tiny model on the CPU, and the hooks that it met."""
+    """One epoch of a tiny model on the CPU, and the hooks that it met.
+
+    Raises:
+        TorchbusError: a plugin does not go together with it, such as one that waits for a metric of another model.
+    """
     import tempfile
 
     from ..testing import TinyDataModule, TinyModule, quiet_trainer
@@ -149,5 +153,12 @@ def _run(entry: Entry, plugins: list[str]) -> tuple[Any, list[Call]]:
     with tempfile.TemporaryDirectory() as folder, quietly():
         trainer = quiet_trainer(folder, max_epochs=1, plugins=plugins, num_sanity_val_steps=1)
         with recorded(trainer.bus) as calls:
-            getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
+            try:
+                getattr(trainer, entry)(TinyModule(), datamodule=TinyDataModule())
+            except Exception as error:
+                told = " ".join([str(error), *getattr(error, "__notes__", ())])
+                raise TorchbusError(
+                    f"The run of a tiny model ended with {type(error).__name__}: {told} The model logs `train_loss`, `val_loss`"
+                    " and `test_loss`. To fix: try it in a folder whose torchbus.toml does not enable that plugin."
+                ) from error
         return trainer, calls

@@ -72,7 +72,9 @@ class ValidationInterval:
         if self._pause_s is not None:
             return 1
         if self.batches is None or self.batches == INFINITY:
-            return INFINITY  # it waits for the last batch
+            limit = self._loop.trainer.limit_train_batches
+            # without a limit it waits for the last batch
+            return limit - self._loop.progress.batches_ready % limit if isinstance(limit, int) and limit else INFINITY
         return self.batches - self._counted() % self.batches
 
     def _counted(self) -> int:

@@ -7,12 +7,13 @@ are cleared after the forward pass.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import LBFGS, Optimizer
+from torch.optim.optimizer import _global_optimizer_pre_hooks  # there is no public way to see them
 from torchbus_hookspecs.events import (
     AfterBackward,
     Backward,
@@ -33,7 +34,7 @@ from .._profiling import is_profiled, strategy_action, timed
 if TYPE_CHECKING:
     from .._trainer import Trainer
 
-__all__ = ["Optimization"]
+__all__ = ["Optimization", "pre_hooks_of"]
 
 
 STEP_EVENTS = (
@@ -130,9 +131,12 @@ class Optimization:
     @torch.enable_grad()  # optimizers step without gradients, and not all switch them on for the closure
     def forward_backward(self) -> Tensor | None:
         """The closure: loss and gradients of the batch under way. May be called several times for one step (LBFGS)."""
-        trainer, module, batch_idx = self.trainer, self.module, self.batch_idx
         self._has_run = True
-        loss = self.compute_loss()
+        return self.go_back(self.compute_loss())
+
+    def go_back(self, loss: Tensor | None) -> Tensor | None:
+        """Clear gradients where a window begins, and compute new ones."""
+        trainer, module, batch_idx = self.trainer, self.module, self.batch_idx
         if self.optimizer is not None and (self.accumulate == 1 or batch_idx % self.accumulate == 0):
             optimizer = self.optimizer.optimizer
             self.before_zero_grad(trainer, module, optimizer)
@@ -140,6 +144,15 @@ class Optimization:
         if loss is not None:
             self.run_backward(loss, (), {})
         return None if loss is None else loss.detach()
+
+    def finish_step(self, returned: Any, batch: Any, batch_idx: int) -> None:
+        """The rest of a step whose training step has run, with all hooks: somebody has asked for them in it."""
+        assert self.optimizer is not None  # there is none to step without
+        self.batch, self.batch_idx, self.outputs = batch, batch_idx, {}
+        loss = self.take(returned)
+        closure = torch.enable_grad()(lambda: self.go_back(loss))
+        self.step_with_hooks(self.optimizer.optimizer, closure, {})
+        self.batch = None
 
     def compute_loss(self) -> Tensor | None:
         """Run the training step; keep its outputs."""
@@ -227,11 +240,15 @@ class Optimization:
 
 def _steps_without_closure(optimizer: Optimizer) -> bool:
     """Whether gradients may be computed before the step instead of inside it, with the same result."""
-    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", None)
     # schedulers put a step in the place of the class's that counts calls
     is_replaced = "step" in vars(optimizer) and not hasattr(optimizer.step, "_wrapped_by_lr_sched")
     is_of_torch = type(optimizer).__module__.startswith("torch.optim.") and not isinstance(optimizer, LBFGS)
-    return is_of_torch and not hooks and not is_replaced
+    return is_of_torch and not is_replaced and not any(pre_hooks_of(optimizer))
+
+
+def pre_hooks_of(optimizer: Optimizer) -> tuple[Collection[Any], Collection[Any]]:
+    """What runs before its steps: its own hooks, and those of all optimizers. They change while these are held."""
+    return getattr(optimizer, "_optimizer_step_pre_hooks", ()), _global_optimizer_pre_hooks
 
 
 def _loss_of(returned: Any) -> Tensor:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, is_grad_enabled, set_grad_enabled
 from torchbus_hookspecs.events import TrainBatchStart
 
 from .._defaults import explain_failure
 from .feed import Transfer, is_usual
+from .optimization import pre_hooks_of
 
 if TYPE_CHECKING:
     from .feed import Fetcher
@@ -30,8 +31,7 @@ def plain_until(loop: FitLoop) -> int | float:
     It holds until ``bus.changes`` does: plugins, subscriptions, and the trainer's settings that are read here.
     """
     trainer, progress, optimization = loop.trainer, loop.progress, loop.optimization
-    if optimization.changes_seen != trainer.bus.changes:
-        optimization.look()
+    optimization.look()
     is_looked_at = (
         trainer.should_stop or trainer.received_sigterm or trainer.fast_dev_run or loop.schedulers.follow_steps
     )
@@ -68,8 +68,10 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
     steps_schedulers = bool(loop.schedulers.configs)
     optimizer = optimization.plain_optimizer
     assert optimizer is not None  # or there is no plain step
-    changes = bus.changes
-    optimization.outputs, results.in_batches, batch_idx = {}, True, -1
+    own_hooks, all_hooks = pre_hooks_of(optimizer)
+    attributes, changes = vars(optimizer), bus.changes
+    step = attributes.get("step")  # schedulers put one there; if it becomes another, it may want its closure
+    optimization.outputs, results.in_batches, batch_idx, is_stopped = {}, True, -1, False
     numbers = count(progress.batches_ready) if until == INFINITY else range(progress.batches_ready, int(until))
     for batch_idx, batch in zip(numbers, fetcher.batches, strict=False):
         if batch is None or fetcher.done:
@@ -83,22 +85,29 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             if bus.changes != changes:
                 return loop.train_batch(batch, batch_idx, is_last=False)
 
+        if not is_grad_enabled():
+            return loop.train_batch(batch, batch_idx, is_last=False)
         returned = training_step(trainer, module, batch, batch_idx)
-        loss: Tensor | None = returned
-        if returned.__class__ is Tensor:
-            if hears_end:
-                optimization.outputs = {"loss": returned.detach()}
+        if bus.changes != changes:
+            optimization.finish_step(returned, batch, batch_idx)
         else:
-            optimization.outputs = {}
-            loss = optimization.take(returned)
-        optimizer.zero_grad()
-        if loss is not None:
-            try:
-                loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-            except RuntimeError as error:
-                explain_failure(loss, error)
-                raise
-        optimizer.step()
+            loss: Tensor | None = returned
+            if returned.__class__ is Tensor:
+                if hears_end:
+                    optimization.outputs = {"loss": returned.detach()}
+            else:
+                optimization.outputs = {}
+                loss = optimization.take(returned)
+            optimizer.zero_grad()
+            if loss is not None:
+                try:
+                    loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+                except RuntimeError as error:
+                    explain_failure(loss, error)
+                    raise
+            optimizer.step()
+        if not is_grad_enabled():  # the training step has switched them off, for itself
+            set_grad_enabled(True)
         progress.global_step += 1
         if steps_schedulers:
             loop.schedulers.update("step", plateau=False)
@@ -109,7 +118,8 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
             progress.phase = "batch"
         progress.batches_stepped += 1
-        if bus.changes != changes:
+        if bus.changes != changes or own_hooks or all_hooks or attributes.get("step") is not step:
+            is_stopped = True
             break
     if batch_idx < 0:
         return False
@@ -117,4 +127,4 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
     progress.batches_stepped -= 1  # what follows is told of the step as one under way
     loop.log_step(is_accumulating=False)
     loop.finish_batch(is_accumulating=False, validate=True)
-    return bus.changes != changes or progress.batches_ready >= until  # or the loader had fewer
+    return is_stopped or progress.batches_ready >= until  # or the loader had fewer
