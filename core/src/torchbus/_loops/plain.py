@@ -32,10 +32,8 @@ def plain_until(loop: FitLoop) -> int | float:
     """
     trainer, progress, optimization = loop.trainer, loop.progress, loop.optimization
     optimization.look()
-    is_looked_at = (
-        trainer.should_stop or trainer.received_sigterm or trainer.fast_dev_run or loop.schedulers.follow_steps
-    )
-    if is_looked_at or not optimization.is_plain:
+    is_looked_at = trainer.should_stop or trainer.received_sigterm or trainer.fast_dev_run
+    if not (optimization.is_plain and is_grad_enabled()) or is_looked_at or loop.schedulers.follow_steps:
         return 0
     left = [
         loop.max_batches - 1 - progress.batches_ready,  # the last batch closes the epoch
@@ -82,11 +80,9 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
         if hears_start:
             if -1 in train_batch_start(trainer, module, batch, batch_idx):
                 return loop.skip_epoch()
-            if bus.changes != changes:
+            if bus.changes != changes or not is_grad_enabled():
                 return loop.train_batch(batch, batch_idx, is_last=False)
 
-        if not is_grad_enabled():
-            return loop.train_batch(batch, batch_idx, is_last=False)
         returned = training_step(trainer, module, batch, batch_idx)
         if bus.changes != changes:
             optimization.finish_step(returned, batch, batch_idx)
@@ -117,8 +113,9 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
             train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
             progress.phase = "batch"
+            is_stopped = attributes.get("step") is not step or not is_grad_enabled()
         progress.batches_stepped += 1
-        if bus.changes != changes or own_hooks or all_hooks or attributes.get("step") is not step:
+        if is_stopped or own_hooks or all_hooks or bus.changes != changes:
             is_stopped = True
             break
     if batch_idx < 0:
