@@ -409,6 +409,9 @@ def interrupting() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        torch.set_grad_enabled(
+            True
+        )  # torch switches gradients off in its steps, and may be interrupted before it can restore them
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarms")
