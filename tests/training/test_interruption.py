@@ -413,3 +413,14 @@ def test_a_checkpoint_saved_on_an_exception_goes_on_exactly(quiet: Quiet, tmp_pa
     with pytest.warns(UserWarning, match="ModelCheckpoint"):
         resumed = trained(Raising(dropout=0.5), path)
     assert_same(resumed, expected)
+
+
+def test_an_interrupt_while_gradients_are_off_leaves_them_on(quiet: Callable[..., L.Trainer]) -> None:
+    class Interrupted(Bare):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            torch.set_grad_enabled(False)  # as torch does in a step, before it can promise to switch them on again
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        quiet().fit(Interrupted(), loader())
+    assert torch.is_grad_enabled()

@@ -133,9 +133,13 @@ def resolve_limits(trainer: Trainer) -> None:
 
 def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:
     """Call an entry point's body; if it raises, tell everyone, close the loggers, and let the exception out."""
+    gradients = torch.is_grad_enabled()
     try:
         return entry()
     except KeyboardInterrupt as interruption:
+        torch.set_grad_enabled(
+            gradients
+        )  # an interrupt inside of torch's own switches leaves them off, in a notebook for good
         with suppress(KeyboardInterrupt):  # once more, meanwhile: the user does not want to wait
             _fail(trainer, interruption)
         raise SystemExit(130) from None
