@@ -445,9 +445,7 @@ class Bus:
         return is_there
 
     def _tell_of_failure(self, plugin: str, hook: str, error: Exception, quarantined: bool) -> None:
-        publish = self._publisher(PluginFailed.hook_name)
-        if publish is not None:
-            publish(plugin, hook, error, quarantined)
+        self.tell(PluginFailed, plugin, hook, error, quarantined)
         self.emitter_without(plugin, PluginFailed)(plugin, hook, error, quarantined)
 
 

@@ -137,9 +137,8 @@ def guarded(trainer: Trainer, entry: Callable[[], T]) -> T:
     try:
         return entry()
     except KeyboardInterrupt as interruption:
-        torch.set_grad_enabled(
-            gradients
-        )  # an interrupt inside of torch's own switches leaves them off, in a notebook for good
+        # one inside of torch's own switches leaves them off, in a notebook for good
+        torch.set_grad_enabled(gradients)
         with suppress(KeyboardInterrupt):  # once more, meanwhile: the user does not want to wait
             _fail(trainer, interruption)
         raise SystemExit(130) from None
