@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import torch
 import torchbus as L
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torchbus_hookspecs import Logger, MisconfigurationException
 from torchbus_tensorboard import TensorBoardLogger
@@ -135,6 +139,67 @@ def test_experiment_is_the_summary_writer_with_the_settings_given(tmp_path: Path
     logger.finalize("success")
     assert "note/text_summary" in events(logger.log_dir).Tags()["tensors"]
     assert any(one.name.endswith(".mine") for one in Path(logger.log_dir).iterdir())
+
+
+def run_script(folder: Path, text: str) -> int:
+    start = f"from torchbus.loggers import TensorBoardLogger\nlogger = TensorBoardLogger({str(folder)!r}, version=0)\n"
+    return subprocess.run([sys.executable, "-c", start + text], check=False).returncode
+
+
+def test_a_process_that_is_killed_has_written_what_is_older_than_a_moment(tmp_path: Path) -> None:
+    logging = """
+import os, signal, time
+for step in range(25):
+    logger.log_metrics({"a": step}, step)
+time.sleep(0.2)
+logger.log_metrics({"a": 25}, 25)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert run_script(tmp_path, logging) == -signal.SIGKILL
+    assert scalars(tmp_path / "torchbus_logs/version_0")["a"] == [(step, step) for step in range(26)]
+
+
+def test_a_process_that_ends_without_finalize_has_written_everything(tmp_path: Path) -> None:
+    assert run_script(tmp_path, 'for step in range(3):\n    logger.log_metrics({"a": step}, step)') == 0
+    assert scalars(tmp_path / "torchbus_logs/version_0")["a"] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_numbers_and_what_experiment_writes_stay_in_order_and_take_no_thread(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    logger = TensorBoardLogger(tmp_path)
+    for step in range(40):
+        logger.log_metrics({"ours": step}, step)
+        logger.experiment.add_scalar("theirs", -step, step)
+    assert threading.active_count() == threads
+    logger.experiment.flush()
+    (file,) = Path(logger.log_dir).glob("events*")
+    found = [(one.step, value.tag) for one in LegacyEventFileLoader(str(file)).Load() for value in one.summary.value]
+    assert found == [(step, tag) for step in range(40) for tag in ("ours", "theirs")]
+    logger.finalize("success")
+
+
+def test_steps_from_purge_step_on_are_forgotten(tmp_path: Path) -> None:
+    for settings in ({}, {"purge_step": 2}):
+        logger = TensorBoardLogger(tmp_path, version=0, **settings)
+        for step in range(settings.get("purge_step", 0), 4):
+            logger.log_metrics({"a": step + 10 * len(settings)}, step)
+        logger.finalize("success")
+        time.sleep(1)  # files are read in the order of their names, which begin with the second
+    assert scalars(logger.log_dir)["a"] == [(0, 0), (1, 1), (2, 12), (3, 13)]
+
+
+def test_what_could_not_be_written_is_written_when_it_can(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    logger.log_metrics({"a": 0.0}, 0)
+    folder = Path(logger.log_dir)
+    folder.rename(tmp_path / "away")
+    time.sleep(0.2)
+    with pytest.raises(MisconfigurationException, match="TensorBoardLogger: cannot use the folder .*version_0"):
+        logger.log_metrics({"a": 1.0}, 1)
+    (tmp_path / "away").rename(folder)
+    logger.log_metrics({"a": 2.0}, 2)
+    logger.finalize("success")
+    assert scalars(folder)["a"] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_pickled_logger_writes_to_the_same_folder(tmp_path: Path) -> None:

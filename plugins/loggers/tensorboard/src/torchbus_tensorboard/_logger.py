@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.utils.tensorboard import SummaryWriter
+
+    from ._events import EventWriter
 
 __all__ = ["TensorBoardLogger"]
 
@@ -65,7 +69,7 @@ class TensorBoardLogger(FolderLogger):
         self._log_graph = log_graph
         self._default_hp_metric = default_hp_metric
         self._writer_settings = kwargs
-        self._experiment: SummaryWriter | None = None
+        self._experiment: EventWriter | None = None
         self._shown_hparams: dict[str, Any] | None = None
 
     @property
@@ -86,13 +90,14 @@ class TensorBoardLogger(FolderLogger):
         Raises:
             MisconfigurationException: the folder cannot be written to.
         """
-        if not on_rank_zero():
-            return SilentExperiment()  # type: ignore[return-value]  # stands in for every method
+        return self._writer() if on_rank_zero() else SilentExperiment()  # type: ignore[return-value]  # stands in for every method
+
+    def _writer(self) -> EventWriter:
         if self._experiment is None:
-            from torch.utils.tensorboard import SummaryWriter  # takes a second: only when something is written
+            from ._events import EventWriter  # takes a second: only when something is written
 
             with self._writing() as folder:
-                self._experiment = SummaryWriter(folder, **self._writer_settings)
+                self._experiment = EventWriter(folder, **self._writer_settings)
         return self._experiment
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -100,9 +105,12 @@ class TensorBoardLogger(FolderLogger):
 
         Raises:
             ValueError: a value is something else; the message names the metric.
+            MisconfigurationException: the folder cannot be written to. What could not be written is tried again.
         """
         if on_rank_zero():
-            add_metrics(self.experiment, self._labelled(metrics), step)
+            labelled = self._labelled(metrics)
+            with self._reporting():
+                add_metrics(self._writer(), labelled, step)
 
     def log_hyperparams(
         self,
@@ -160,7 +168,7 @@ class TensorBoardLogger(FolderLogger):
     def save(self) -> None:
         """Write hyperparameters to ``hparams.yaml``, which lies beside the events even if there are none.
 
-        Events are written by torch, every ``flush_secs``.
+        Events are written as they come, those in quick succession together.
 
         Raises:
             MisconfigurationException: the folder cannot be written to.
@@ -171,8 +179,16 @@ class TensorBoardLogger(FolderLogger):
         """Write what waits and close the event file. Logging may go on afterwards, in a further event file."""
         self.save()
         if self._experiment is not None:
-            self._experiment.close()
-            self._experiment = None
+            experiment, self._experiment = self._experiment, None
+            with self._reporting():
+                experiment.close()
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unusable(self.log_dir, error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # open files cannot travel; a copy opens an event file of its own in the same folder

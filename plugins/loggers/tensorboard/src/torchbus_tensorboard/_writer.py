@@ -12,27 +12,25 @@ from torchbus_hookspecs.hparams_file import plain
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
+    from ._events import EventWriter
+
 __all__ = ["add_graph", "add_hparams", "add_metrics", "flatten", "is_traceable"]
 
 
-def add_metrics(writer: SummaryWriter, metrics: Mapping[str, Any], step: int | None) -> None:
+def add_metrics(writer: EventWriter, metrics: Mapping[str, Any], step: int | None) -> None:
     """Numbers as scalars; dicts of numbers as several curves in one chart.
 
     Raises:
         ValueError: a value is neither; the message names the metric.
     """
-    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]  # with the writer, which takes a second to import
-
-    scalars = []
+    numbers = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             writer.add_scalars(name, {str(one): _number(f"{name}/{one}", value[one]) for one in value}, step)
         else:
-            scalars.append(Summary.Value(tag=name, simple_value=float(_number(name, value))))
-    if scalars:
-        # one event for all of them: SummaryWriter.add_scalar would hand one each to the thread that writes
-        events = writer._get_file_writer()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        events.add_summary(Summary(value=scalars), step)
+            numbers[name] = float(_number(name, value))
+    if numbers:
+        writer.add_numbers(numbers, step)
 
 
 def _number(name: str, value: Any) -> float:
