@@ -186,7 +186,8 @@ def lightning_modules(namespace: Any, watch: Stopwatch) -> dict[str, Callable[[]
 
     class Logging(Module):
         def training_step(self, batch, batch_idx):
-            loss = super().training_step(batch, batch_idx)
+            watch.lap()
+            loss = loss_of(self.network, batch)
             self.log("forked", loss, on_step=True, on_epoch=True)
             self.log("per_epoch", loss, on_step=False, on_epoch=True)
             self.log("number", 1.0)
@@ -198,8 +199,9 @@ def lightning_modules(namespace: Any, watch: Stopwatch) -> dict[str, Callable[[]
             self.automatic_optimization = False
 
         def training_step(self, batch, batch_idx):
+            watch.lap()
             optimizer = self.optimizers()
-            loss = super().training_step(batch, batch_idx)
+            loss = loss_of(self.network, batch)
             optimizer.zero_grad()
             self.manual_backward(loss)
             optimizer.step()
@@ -215,7 +217,8 @@ def lightning_modules(namespace: Any, watch: Stopwatch) -> dict[str, Callable[[]
 
     class EvaluatedLogging(Evaluated):
         def validation_step(self, batch, batch_idx):
-            self.log("val_loss", super().validation_step(batch, batch_idx))
+            watch.lap()
+            self.log("val_loss", loss_of(self.network, batch))
 
     names = ("bare", "logging", "manual", "evaluated", "evaluated, logging")
     return dict(zip(names, (Module, Logging, Manual, Evaluated, EvaluatedLogging), strict=True))

@@ -65,7 +65,8 @@ class Module(L.LightningModule):
 
 class Logging(Module):
     def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
+        inputs, targets = batch
+        loss = nn.functional.cross_entropy(self.network(inputs), targets)
         self.log("forked", loss, on_step=True, on_epoch=True)
         self.log("per_epoch", loss, on_step=False, on_epoch=True)
         self.log("number", 1.0)
@@ -83,7 +84,8 @@ class Evaluated(Module):
 
 class EvaluatedLogging(Evaluated):
     def validation_step(self, batch, batch_idx):
-        loss = super().validation_step(batch, batch_idx)
+        inputs, targets = batch
+        loss = nn.functional.cross_entropy(self.network(inputs), targets)
         self.log("val_loss", loss)
 
 

@@ -721,8 +721,9 @@ def test_logging_keeps_no_more_values_the_longer_an_epoch_is(quiet: Quiet) -> No
 
     class Measuring(L.Callback):
         def on_train_batch_end(self, trainer: L.Trainer, *rest: Any) -> None:
-            entries = trainer.fit_loop.results.entries.values()
-            kept.append(sum(len(one.values) for one in entries))
+            if trainer.global_step % 100 == 0:
+                gc.collect()
+                kept.append(sum(type(one) is torch.Tensor for one in gc.get_objects()))
 
     batch = samples(2).tensors
 
@@ -735,9 +736,8 @@ def test_logging_keeps_no_more_values_the_longer_an_epoch_is(quiet: Quiet) -> No
 
     trainer = quiet(callbacks=Measuring())
     trainer.fit(Logging(), Batches())
-    assert len(kept) == 1000
-    assert max(kept) <= 64
-    assert max(kept[500:]) <= max(kept[:500])
+    assert len(kept) == 10
+    assert max(kept) - min(kept) < 10
 
 
 def test_trainer_and_module_are_free_after_a_fit(quiet: Quiet, tmp_path: Path) -> None:

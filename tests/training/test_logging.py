@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import UserDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torchbus as L
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchbus_hookspecs import Logger
@@ -82,6 +86,67 @@ def test_a_batch_counts_by_its_size_in_means_only(quiet: Quiet) -> None:
     trainer = quiet()
     trainer.fit(Stepping(step), loader(6, batch_size=5))
     assert numbers(trainer.callback_metrics) == {"mean": 0.16667, "sum": 1.0, "max": 1.0, "given": 0.75}
+
+
+KINDS: dict[str, Callable[[int], Any]] = {
+    "float": float,
+    "int": int,
+    "float32": torch.tensor,
+    "float64": lambda value: torch.tensor(value, dtype=torch.float64),
+    "half": lambda value: torch.tensor(value, dtype=torch.bfloat16),
+    "bool": lambda value: torch.tensor(bool(value % 2)),
+    "graph": lambda value: torch.tensor(float(value), requires_grad=True) * 1,
+    "inference": lambda value: torch.inference_mode()(torch.tensor)(float(value)),
+}
+VALUES = st.tuples(st.sampled_from(sorted(KINDS)), st.integers(-100, 100), st.integers(1, 9))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(VALUES, min_size=1, max_size=8), st.sampled_from(["mean", "sum", "min", "max"]))
+def test_values_of_any_kind_add_up_under_one_name(
+    quiet: Quiet, values: list[tuple[str, int, int]], reduce_fx: str
+) -> None:
+    """Whatever happens to them after they were logged."""
+
+    def step(module: Any, index: int) -> None:
+        kind, number, size = values[index]
+        value = KINDS[kind](number)
+        for name, on_step in (("epoch", False), ("both", True)):
+            module.log(name, value, on_step=on_step, on_epoch=True, reduce_fx=reduce_fx, batch_size=size)
+        if kind in ("float32", "float64", "half", "graph"):
+            value.mul_(3)
+
+    trainer = quiet()
+    trainer.fit(Stepping(step), loader(2 * len(values)))
+    as_logged = [value % 2 if kind == "bool" else value for kind, value, _ in values]
+    sizes = [size for _, _, size in values]
+    expected = {
+        "mean": sum(value * size for value, size in zip(as_logged, sizes, strict=True)) / sum(sizes),
+        "sum": sum(as_logged),
+        "min": min(as_logged),
+        "max": max(as_logged),
+    }[reduce_fx]
+    metrics = trainer.callback_metrics
+    assert [metrics["epoch"].item(), metrics["both_epoch"].item()] == pytest.approx([expected] * 2, rel=1e-5, abs=1e-5)
+    assert metrics["both_step"].item() == as_logged[-1]
+
+
+def test_a_checkpoint_keeps_what_was_logged_until_it_was_made(quiet: Quiet, tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    def step(module: Any, index: int) -> None:
+        module.log("x", torch.tensor(float(index)), on_step=True, on_epoch=True)
+        if index == 1:
+            module.trainer.save_checkpoint(tmp_path / "one.ckpt")
+
+    class Keeping(L.Callback):
+        def on_save_checkpoint(self, trainer: L.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+            made.append(checkpoint["loops"])
+            made.append(pickle.dumps(checkpoint["loops"]))
+
+    quiet(callbacks=Keeping()).fit(Stepping(step), loader(8))
+    kept, as_saved = made
+    assert pickle.dumps(kept) == as_saved
 
 
 @dataclass

@@ -26,7 +26,6 @@ __all__ = [
     "refuse_shape",
     "restored_metric",
     "scalar",
-    "stack",
 ]
 
 _REDUCTIONS: dict[Any, str] = {
@@ -110,17 +109,6 @@ def as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
         return value.to(dtype)
     # half precision would lose what it adds up
     return value.float() if value.dtype in _HALF else value
-
-
-def stack(values: list[Any], dtype: torch.dtype) -> Tensor:
-    """Logged values as one tensor of one dimension, on the device of the first."""
-    types = set(map(type, values))
-    if types == {float}:
-        return torch.tensor(values, dtype=torch.float64).to(dtype)
-    if types == {Tensor} and len({(value.dtype, value.device) for value in values}) == 1:
-        return as_tensor(torch.stack(values), dtype)
-    tensors = [as_tensor(value, dtype) for value in values]
-    return torch.stack([tensor.to(tensors[0].device) for tensor in tensors])
 
 
 def scalar(name: str, value: Tensor) -> float:

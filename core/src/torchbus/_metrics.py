@@ -17,7 +17,7 @@ from ._dispatch import Scope
 from ._errors import MisconfigurationException
 from ._loggable import is_metric, metric_path, number, refuse_shape, scalar
 from ._logging_rules import check_levels
-from ._results import FOLD_AFTER, Entry, LogOptions, Results
+from ._results import Entry, LogOptions, Results
 
 __all__ = ["DroppedMetrics", "Metrics", "warn_unattached"]
 
@@ -74,30 +74,34 @@ class Metrics:
                 if value.numel() != 1:
                     refuse_shape(name, value)
                 value = value.reshape(())
-            # a copy: the tensor may be a buffer, or a loss that is scaled in place, or a part of something large
-            if not value.requires_grad:
-                value = value.clone()
-            elif not entry.enable_graph:
-                value = value.detach().clone()
-        elif type(value) is not float:
-            if is_metric(value):
-                if entry.metric is None:  # a number before: refused
-                    entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
-                entry.last = value
-                return
-            value = number(name, value)
-        entry.last = value
+            if value.requires_grad and not entry.enable_graph:
+                value = value.detach()
+            if entry.on_step:
+                # a copy: the tensor may be a buffer, or a loss that is scaled in place, or a part of something large
+                entry.last = value.clone()
+        else:
+            if type(value) is not float:
+                if is_metric(value):
+                    if entry.metric is None:  # a number before: refused
+                        entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
+                    entry.last = value
+                    return
+                value = number(name, value)
+            entry.last = value
         if entry.on_epoch:
             if not entry.weighted:
                 batch_size = 1
             elif batch_size is None:
                 batch_size = results.batch_size if results.sized is results.batch else self._batch_size(results)
-            if batch_size != entry.batch_size:
-                entry.fold()
-                entry.batch_size = batch_size
-            entry.values.append(value)
-            if len(entry.values) >= FOLD_AFTER:
-                entry.fold()
+            total = entry.total
+            if entry.is_sum and isinstance(total, Tensor) and isinstance(value, Tensor):
+                try:
+                    total.add_(value, alpha=batch_size)
+                    entry.weights += batch_size
+                    return
+                except RuntimeError:  # it is on another device
+                    pass
+            entry.add(value, batch_size)
 
     @staticmethod
     def _batch_size(results: Results) -> int:
@@ -105,12 +109,10 @@ class Metrics:
         batch, size = results.batch, 0
         if batch is None:
             return 1
-        if batch.__class__ in _LISTS and batch:
-            # as many inputs as targets: the usual batch, seen at a glance
-            first, second = batch[0], batch[1 if len(batch) > 1 else 0]
-            if first.__class__ is second.__class__ is Tensor and first.dim() and second.dim():
-                size = first.size(0)
-                size = size if size == second.size(0) else 0
+        if batch.__class__ in _LISTS and batch and batch[0].__class__ is Tensor:
+            # a batch as long as the one before needs no closer look
+            shape = batch[0].shape
+            size = shape[0] if shape and shape[0] == results.batch_size else 0
         results.sized, results.batch_size = batch, size or extract_batch_size(batch)
         return results.batch_size
 

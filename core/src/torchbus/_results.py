@@ -1,22 +1,21 @@
 """What is kept of the values that one pass of one loop logs, and how it is reduced.
 
-Logging keeps references and counts; nothing is added up, synchronised or copied off the device until somebody reads.
+Logging copies a step's value, and adds it to the epoch's total, on its device; nothing is divided, synchronised or brought to
+the processor until somebody reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ._loggable import as_tensor, computed, default_float, metric_state, reduction, restored_metric, stack
+from ._loggable import as_tensor, computed, default_float, metric_state, reduction, restored_metric
 
-__all__ = ["FOLD_AFTER", "Entry", "LogOptions", "Results"]
-
-FOLD_AFTER = 64
-"""Values kept before they are added up: memory stays flat, and one stacked sum replaces that many small ones."""
+__all__ = ["Entry", "LogOptions", "Results"]
 
 
 _NO_BATCH = object()
@@ -39,12 +38,18 @@ class LogOptions(NamedTuple):
 
 
 class Entry:
-    """One logged name of one hook (and loader): its last value (or metric), and what its epoch adds up to."""
+    """One logged name of one hook (and loader).
+
+    Attributes:
+        last: the step's value, or the metric.
+        total: what the epoch adds up to so far: a number while only numbers were logged.
+        weights: what a mean is divided by.
+        is_sum: whether ``total`` is a sum that a tensor may be added to in place.
+    """
 
     __slots__ = (
-        "attribute", "batch_size", "dataloader_idx", "dtype", "enable_graph", "is_restored", "last", "logger", "metric",
-        "name", "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "values",
-        "weighted", "weights",
+        "attribute", "dataloader_idx", "dtype", "enable_graph", "is_restored", "is_sum", "last", "logger", "metric", "name",
+        "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "weighted", "weights",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +66,7 @@ class Entry:
         )
         self.reduction = reduction(name, options.reduce_fx)
         self.weighted = on_epoch and self.reduction == "mean"
+        self.is_sum = self.reduction in ("mean", "sum") and not self.enable_graph
         self.dtype = default_float()  # here: a step may have another default than those who read
         self.metric: Any = None
         self.attribute = options.metric_attribute
@@ -80,31 +86,32 @@ class Entry:
 
     @property
     def has_value(self) -> bool:
-        return self.last is not None
+        return self.last is not None or self.total is not None
 
     def reset(self) -> None:
         self.last: Any = None
-        self.values: list[Any] = []
-        self.batch_size = 1  # of each of the values
-        self.total: Tensor | None = None
+        self.total: Tensor | float | None = None
         self.weights = 0
         if self.metric is not None:
             self.metric.reset()
 
-    def fold(self) -> None:
-        """Add the kept values, if there are any, to the total."""
-        if not self.values:
+    def add(self, value: Tensor | float, weight: int) -> None:
+        """Take a value into the epoch's total: any value, whatever was logged before."""
+        self.weights += weight
+        total = self.total
+        if self.is_sum and not isinstance(value, Tensor) and not isinstance(total, Tensor):
+            self.total = value * weight + (total or 0.0)
             return
-        values = stack(self.values, self.dtype)
-        part = values.sum() * self.batch_size if self.reduction == "mean" else getattr(values, self.reduction)()
-        self.weights += self.batch_size * len(self.values)
-        if self.total is None:
-            self.total = part
-        elif self.reduction in ("mean", "sum"):
-            self.total = self.total + part
-        else:
-            self.total = getattr(torch.stack([self.total, part.to(self.total)]), self.reduction)()
-        self.values = []
+        value = as_tensor(value, self.dtype)
+        value = value if weight == 1 else value * weight
+        if total is None:
+            # not an inference tensor, which could not be added to outside of inference mode
+            with nullcontext() if self.enable_graph else torch.inference_mode(False):
+                self.total = value.clone()
+            return
+        total = as_tensor(total, self.dtype).to(value.device)
+        combine = {"min": torch.minimum, "max": torch.maximum}.get(self.reduction, torch.add)
+        self.total = combine(total, value)
 
     def step_value(self) -> Tensor | None:
         if self.metric is not None:
@@ -115,32 +122,26 @@ class Entry:
     def epoch_value(self) -> Tensor | None:
         if self.metric is not None:
             return computed(self.name, self.metric, self.metric.compute())
-        self.fold()
         if self.total is None:
             return None
-        total, weights = self.total, torch.tensor(float(self.weights))
+        total, weights = as_tensor(self.total, self.dtype), torch.tensor(float(self.weights))
         if self.synchronise and self.reduction == "mean":
             total, weights = self.synchronise(total, "sum"), self.synchronise(weights.to(total.device), "sum")
         elif self.synchronise:
             total = self.synchronise(total, self.reduction)
-        return total / weights.to(total) if self.reduction == "mean" else total
+        return total / weights.to(total) if self.reduction == "mean" else total.clone()
 
     def state_dict(self) -> dict[str, Any]:
-        # not folded: the order of additions decides the last bits of a mean
-        kept = stack(self.values, self.dtype) if self.values else None
         last = None if self.metric is not None else self.last
-        parts = {"last": last, "values": kept, "total": self.total}
-        return {
-            **{name: value.detach() if isinstance(value, Tensor) else value for name, value in parts.items()},
-            "batch_size": self.batch_size,
-            "weights": self.weights,
-        }
+        parts = {"last": last, "total": self.total}
+        copies = {name: one.detach().clone() if isinstance(one, Tensor) else one for name, one in parts.items()}
+        return {**copies, "weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.is_restored = True
-        self.last, self.total, self.weights = state["last"], state["total"], state["weights"]
-        self.values = [] if state["values"] is None else list(state["values"].unbind())
-        self.batch_size = state["batch_size"]
+        total = state["total"]
+        self.last, self.weights = state["last"], state["weights"]
+        self.total = total.clone() if isinstance(total, Tensor) else total
 
 
 class Results:
@@ -149,7 +150,7 @@ class Results:
     Attributes:
         batch: the batch under way, for its size.
         sized: the last batch whose size somebody asked for.
-        batch_size: its size.
+        batch_size: its size; 0 before the first.
         dataloader_idx: the loader under way, where there are several.
         in_batches: whether batches are being run, so that step values are what a reader sees.
         training: whether step values are visible to callbacks.
@@ -162,7 +163,7 @@ class Results:
         self.entries: dict[tuple[str, str, int | None], Entry] = {}
         self.batch: Any = None
         self.sized: Any = _NO_BATCH
-        self.batch_size = 1
+        self.batch_size = 0
         self.dataloader_idx: int | None = None
         self.in_batches = False
 
@@ -172,7 +173,7 @@ class Results:
             if one.metric is not None:
                 one.metric.reset()
         self.entries = {}
-        self.batch, self.sized, self.in_batches = None, _NO_BATCH, False
+        self.batch, self.sized, self.batch_size, self.in_batches = None, _NO_BATCH, 0, False
 
     def state_dict(self, module: nn.Module) -> dict[str, Any]:
         """What was logged so far, for a run that goes on inside this pass; metric objects by their place in ``module``."""

@@ -72,9 +72,11 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
     optimization.outputs, results.in_batches, batch_idx, is_stopped = {}, True, -1, False
     numbers = count(progress.batches_ready) if until == INFINITY else range(progress.batches_ready, int(until))
     for batch_idx, batch in zip(numbers, fetcher.batches, strict=False):
-        if batch is None or fetcher.done:
+        if fetcher.done:
             return loop.run_fetched(batch, fetcher)
         if not (is_on_cpu and is_usual(batch)):
+            if batch is None:
+                return loop.run_fetched(batch, fetcher)
             batch = loop.transfer(batch, 0)
         results.batch, progress.batches_ready = batch, batch_idx + 1
         if hears_start:
@@ -109,14 +111,17 @@ def run_plain_batches(loop: FitLoop, fetcher: Fetcher, until: int | float) -> bo
             loop.schedulers.update("step", plateau=False)
 
         progress.batches_done = batch_idx + 1
-        if hears_end or bus.changes != changes:
-            progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
-            train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
-            progress.phase = "batch"
-            is_stopped = attributes.get("step") is not step or not is_grad_enabled()
+        if not (hears_end or own_hooks or all_hooks or bus.changes != changes):
+            progress.batches_stepped += 1
+            continue
+        progress.phase = "validation"  # from a checkpoint that is saved now, a run goes on behind the batch
+        train_batch_end(trainer, module, optimization.outputs, batch, batch_idx)
+        progress.phase = "batch"
         progress.batches_stepped += 1
-        if is_stopped or own_hooks or all_hooks or bus.changes != changes:
-            is_stopped = True
+        is_replaced = attributes.get("step") is not step
+        is_followed = own_hooks or all_hooks or bus.changes != changes
+        is_stopped = bool(is_replaced or is_followed or not is_grad_enabled())
+        if is_stopped:
             break
     if batch_idx < 0:
         return False
