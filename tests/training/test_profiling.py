@@ -307,36 +307,3 @@ def test_who_has_no_profiler_does_not_pay_for_it(quiet: Quiet) -> None:
     without = calls_per_batch(plugins=["no:slow_plugins"])
     assert calls_per_batch(plugins={"slow_plugins": {"min_step_ms": 1e6}}) == without
     assert calls_per_batch(profiler=Noting()) > without
-
-
-# ---- alarms -----------------------------------------------------------------------------------------------------------
-
-
-def test_an_alarm_rings_between_two_batches_and_only_once(quiet: Quiet) -> None:
-    heard: list[tuple[str, int]] = []
-
-    class Setting(L.Callback):
-        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-            loop = trainer.fit_loop
-            loop.alarms.set(3, lambda: heard.append(("third", loop.progress.total_batches)))
-            loop.alarms.set(8, again)
-
-        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-            heard.append(("start", trainer.fit_loop.progress.total_batches))
-
-    def again() -> None:
-        heard.append(("eighth", trainer.fit_loop.progress.total_batches))
-        trainer.fit_loop.alarms.set(9, lambda: heard.append(("ninth", trainer.fit_loop.progress.total_batches)))
-
-    trainer = quiet(callbacks=[Setting()], plugins=["no:slow_plugins"], max_epochs=2)
-    trainer.fit(Bare(), loader())
-    rung = [one for one in heard if one[0] != "start"]
-    assert rung == [("third", 3), ("eighth", 8), ("ninth", 9)]
-    assert heard[3:5] == [("third", 3), ("start", 4)]
-    assert trainer.fit_loop.alarms.due == float("inf")
-
-
-def test_alarms_are_those_of_one_run(quiet: Quiet) -> None:
-    trainer = quiet()
-    trainer.fit_loop.alarms.set(2, lambda: pytest.fail("this was set before the run"))
-    trainer.fit(Bare(), loader())

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from torchbus_hookspecs.callback import Callback
 from torchbus_hookspecs.markers import PROJECT
 from torchbus_hookspecs.specs import HOOKS
 
@@ -30,6 +31,7 @@ __all__ = [
     "hook_arguments",
     "hookimpl_options",
     "idle_body",
+    "idle_hooks",
     "overridden_methods",
     "refuse",
     "target_of",
@@ -154,6 +156,25 @@ def adapt(plugin: object, shape: Shape, name: str, scope: Scope, refuse: Refuse 
     for hook, method in _decorated_methods(plugin, shape):
         setattr(namespace, hook, method)
     return namespace
+
+
+def idle_hooks(plugin: object, shape: Shape, name: str) -> list[str]:
+    """What a callback says that it has no need of, where no subclass has another opinion.
+
+    Raises:
+        PluginValidationError: there is no such hook.
+    """
+    idle = list(plugin.idle_hooks) if isinstance(plugin, Callback) else []
+    for hook in idle:
+        if hook not in shape.hooks:
+            raise PluginValidationError(
+                f"{name}: `idle_hooks` has {hook!r}, and there is no such hook.{did_you_mean(hook, shape.hooks)} To fix:"
+                " correct the name.",
+                plugin=name,
+            )
+    # whoever is first to define one of the two knows of the other
+    owners = [vars(plugin), *map(vars, type(plugin).__mro__)]
+    return [hook for hook in idle if "idle_hooks" in next(one for one in owners if hook in one or "idle_hooks" in one)]
 
 
 _LAZY = frozenset(

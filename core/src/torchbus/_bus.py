@@ -19,7 +19,7 @@ from torchbus_hookspecs.markers import PROJECT, kind_of
 from torchbus_hookspecs.profiler import Watch
 from torchbus_hookspecs.specs import HOOKS
 
-from ._adapters import Shape, adapt, hook_arguments, hookimpl_options, target_of
+from ._adapters import Shape, adapt, hook_arguments, hookimpl_options, idle_hooks, target_of
 from ._dispatch import Chain, Implementation, Scope, empty_function, install, install_later
 from ._errors import PluginConflictError, PluginValidationError
 from ._faults import Faults
@@ -149,7 +149,11 @@ class Bus:
         """What pluggy registers for a plugin, once it is known to fit."""
         label = f"{name} ({origin})" if origin else name
         try:
-            adapted = adapt(plugin, shape, label, self.scope) if shape else plugin
+            adapted: object = plugin
+            if shape:
+                adapted = adapt(plugin, shape, label, self.scope)
+                for hook in idle_hooks(plugin, shape, label):
+                    vars(adapted).pop(hook, None)
             return verified_hookimpls(adapted, label, must_hear=shape is None)
         except PluginValidationError as error:
             error.plugin = name
@@ -200,9 +204,17 @@ class Bus:
         """The registered plugins by instance name, in calling order."""
         return {name: self._plugins[name] for name in self._order}
 
+    def record_of(self, plugin: object) -> Plugin | None:
+        """What is known of a registered object."""
+        for one in self._plugins.values():
+            if one.object is plugin:
+                return one
+        return None
+
     def name_of(self, plugin: object) -> str | None:
         """The instance name of a registered object."""
-        return next((one.name for one in self._plugins.values() if one.object is plugin), None)
+        record = self.record_of(plugin)
+        return record.name if record is not None else None
 
     # ---- emitting ----------------------------------------------------------------------------------------------------
 

@@ -235,6 +235,10 @@ class Metrics:
         """Show values that were handed to the loggers among the logged ones."""
         self._logged.update(logged)
 
+    def show(self, values: Mapping[str, Tensor]) -> None:
+        """Show values to callbacks, beside those that are logged."""
+        self._callback.update(values)
+
     @property
     def callback_metrics(self) -> dict[str, Tensor]:
         """Metrics for callbacks, such as the one that early stopping watches."""

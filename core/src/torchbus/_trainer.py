@@ -398,6 +398,20 @@ class Trainer(TrainerSurface):
 
     # ---- events --------------------------------------------------------------------------------------------------------
 
+    def before_batch(self, function: Callable[[], None], skip: int = 0) -> None:
+        """Call ``function`` once, right before the training batch that follows ``skip`` others.
+
+        For plugins that look at a run only now and then, from ``on_train_start`` on: they cost the batches in between
+        nothing, where ``on_train_batch_start`` would be called in each. Whoever wants to be called again asks again.
+
+        Args:
+            function: takes no argument. Where it is a method of a plugin, its failures are treated as in the plugin's hooks.
+            skip: the batches before that one, of this epoch and the following. What is due after the run's last batch
+                is not called.
+        """
+        loop = self.fit_loop
+        loop.alarms.set(loop.progress.total_batches + skip, function)
+
     def on(
         self,
         event: type[E],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .errors import MisconfigurationException
@@ -41,6 +41,14 @@ class Callback:
     def state_key(self) -> str:
         """The key of this callback's state in a checkpoint. Two callbacks with state need two keys."""
         return type(self).__qualname__
+
+    @property
+    def idle_hooks(self) -> Collection[str]:
+        """Hooks that this instance, with its settings, has no need of: they are not called, and cost nothing.
+
+        Asked once, when the callback is registered. A hook that a subclass of the class which says so overrides is called.
+        """
+        return ()
 
     def _generate_state_key(self, **kwargs: Any) -> str:
         """A state key of the class's name and the given values, for callbacks that may be used more than once."""

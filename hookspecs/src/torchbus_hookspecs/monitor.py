@@ -81,7 +81,7 @@ def look_early(plugin: str, monitor: str, trainer: Trainer) -> bool:
     """Warn, on rank zero, if ``monitor`` looks misspelt. To be called on every rank when something has been logged.
 
     Two moments tell something: ``on_validation_end`` of the sanity check, when all that validation logs is known (it is
-    cleared before ``on_sanity_check_end``), and ``on_train_batch_end`` of the first batch.
+    cleared before ``on_sanity_check_end``), and after the first training batch (``trainer.before_batch``, with ``skip=1``).
 
     Returns:
         Whether the matter is settled. It is not after a sanity check that shows neither the metric nor a near match,

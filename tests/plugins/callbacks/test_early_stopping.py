@@ -19,6 +19,8 @@ from torchbus_hookspecs.settings import describe_settings
 from torchbus_stopping import EarlyStopping, EarlyStoppingReason
 from torchbus_stopping._criterion import Rules, judge, worst_score
 
+from .fakes import FakeBatches
+
 SCORES = st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=1, max_size=30)
 
 
@@ -29,10 +31,11 @@ class OneProcess:
         return decision
 
 
-class FakeTrainer:
+class FakeTrainer(FakeBatches):
     """The part of a trainer that early stopping asks, played by hand."""
 
     def __init__(self, **settings: Any) -> None:
+        super().__init__()
         self.callback_metrics: dict[str, Any] = {}
         self.state = SimpleNamespace(fn="fit")
         self.strategy = OneProcess()
@@ -46,9 +49,10 @@ class FakeTrainer:
     def play(self, stopping: EarlyStopping, scores: list[float]) -> int:
         """Epochs with these scores, until somebody asks to stop. Returns how many there were."""
         stopping.setup(self, None, stage="fit")
+        stopping.on_train_start(self, None)
         for count, score in enumerate(scores, 1):
             self.callback_metrics = {}
-            stopping.on_train_batch_end(self, None, None, None, 0)
+            self.end_batch()
             self.global_step += 2
             self.callback_metrics = {"score": torch.tensor(score)}
             stopping.on_validation_end(self, None)
@@ -292,7 +296,8 @@ def test_the_sanity_check_shows_a_misspelt_monitor_before_training() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer.sanity_checking = False
-        stopping.on_train_batch_end(trainer, None, None, None, 0)
+        stopping.on_train_start(trainer, None)
+        trainer.end_batch()
 
 
 def test_the_first_batch_shows_a_misspelt_monitor_of_training() -> None:
@@ -302,11 +307,12 @@ def test_the_first_batch_shows_a_misspelt_monitor_of_training() -> None:
         warnings.simplefilter("error")
         stopping.on_validation_end(trainer, None)
     trainer.sanity_checking, trainer.callback_metrics = False, {"train_loss": torch.tensor(1.0)}
+    stopping.on_train_start(trainer, None)
     with pytest.warns(UserWarning, match="Did you mean `train_loss`"):
-        stopping.on_train_batch_end(trainer, None, None, None, 0)
+        trainer.end_batch()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stopping.on_train_batch_end(trainer, None, None, None, 1)
+        trainer.end_batch()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from torchbus_checkpointing._triggers import Triggers, saves_after_training
 from torchbus_hookspecs import MisconfigurationException
 from torchbus_hookspecs.settings import describe_settings
 
+from .fakes import FakeBatches
+
 MODES = st.sampled_from(["min", "max"])
 SCORES = st.lists(st.floats(), min_size=1, max_size=25)
 
@@ -271,10 +273,11 @@ class OneProcess:
         pass
 
 
-class FakeTrainer:
+class FakeTrainer(FakeBatches):
     """The part of a trainer that a model checkpoint asks, played by hand: two steps per epoch, then a validation."""
 
     def __init__(self, root: Path, checkpoint: ModelCheckpoint, **settings: Any) -> None:
+        super().__init__()
         self.default_root_dir, self.checkpoint = str(root), checkpoint
         self.callback_metrics: dict[str, Any] = {}
         self.state = SimpleNamespace(fn="fit")
@@ -310,6 +313,7 @@ class FakeTrainer:
             self.is_last_batch = number == count - 1
             self.log(logged or {})
             self.checkpoint.on_train_batch_end(self, None, None, None, number)
+            self.end_batch()
 
     def log(self, values: dict[str, float]) -> None:
         self.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})

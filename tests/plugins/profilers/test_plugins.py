@@ -40,7 +40,7 @@ def usage(profiler: PluginProfiler, plugin: str, hook: str) -> Usage:
 
 def test_time_and_calls_of_each_plugin_and_hook_are_told(tmp_path: Path) -> None:
     profiler = PluginProfiler(dirpath=tmp_path, filename="perf")
-    run = trainer(tmp_path, profiler, callbacks=[Slow()], plugins=[{"hooks": Hooks()}, "timer"])
+    run = trainer(tmp_path, profiler, callbacks=[Slow()], plugins=[{"hooks": Hooks()}, {"timer": {"duration": "1h"}}])
     run.fit(Full(), loader(), loader())
     slow, hooks = usage(profiler, "slow", "on_train_batch_end"), usage(profiler, "hooks", "on_train_batch_end")
     assert (slow.num_calls, hooks.num_calls) == (4, 4)

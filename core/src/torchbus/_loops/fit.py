@@ -123,13 +123,14 @@ class FitLoop(FitLoopPaths):
         progress, alarms = self.progress, self.alarms
         goes_on = True
         while goes_on and not self._is_epoch_over():
-            until = plain_until(self) if self.optimization.is_plain else 0
+            if progress.earlier_batches + progress.batches_ready >= alarms.due:
+                alarms.ring(progress.total_batches)
+                continue  # perhaps to the end of the epoch
+            until = plain_until(self) if self.optimization.is_plain() else 0
             if progress.batches_ready < until:
                 goes_on = run_plain_batches(self, fetcher, until)
             else:
                 goes_on = self.run_batch(fetcher)
-            if goes_on and progress.earlier_batches + progress.batches_ready >= alarms.due:
-                alarms.ring(progress.total_batches)
 
     def run_batch(self, fetcher: Fetcher) -> bool:
         """One batch; tell whether the epoch goes on."""

@@ -81,17 +81,22 @@ class Optimization:
         self.optimizer = trainer.lightning_optimizers[0] if trainer.lightning_optimizers else None
         self.plain_optimizer = self.optimizer.optimizer if self.optimizer is not None else None
         self.needs_outputs = bus.is_heard(TrainBatchEnd)
-        # nobody implements or hears anything between the forward pass and the optimizer's step, and that is torch's own
-        self.is_plain = (
+        # nobody implements or hears anything between the forward pass and the optimizer's step
+        self._is_left_alone = (
             self.automatic
             and self.accumulate == 1
             and self.precision.is_plain
             and trainer.gradient_clip_val is None
             and not is_profiled(trainer)
-            and self.plain_optimizer is not None
-            and _steps_without_closure(self.plain_optimizer)
             and bus.is_left_to(DEFAULTS_NAME, *STEP_EVENTS)
         )
+
+    def is_plain(self) -> bool:
+        """Whether a step is forward, backward, step, and nothing else; the optimizer's step is torch's own."""
+        if self.changes_seen != self.trainer.bus.changes:
+            self.look()
+        optimizer = self.plain_optimizer
+        return self._is_left_alone and optimizer is not None and _steps_without_closure(optimizer)
 
     def run(self, batch: Any, batch_idx: int, is_accumulating: bool) -> Any:
         """Train on one batch; return the step's outputs, the loss detached."""

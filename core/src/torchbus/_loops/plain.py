@@ -26,14 +26,13 @@ INFINITY = float("inf")
 
 
 def plain_until(loop: FitLoop) -> int | float:
-    """Up to which batch of the epoch each is plain, and followed by the next at once; 0 where each has to be looked at.
+    """Up to which batch of the epoch each is followed by the next at once; 0 where each has to be looked at.
 
     It holds until ``bus.changes`` does: plugins, subscriptions, and the trainer's settings that are read here.
     """
-    trainer, progress, optimization = loop.trainer, loop.progress, loop.optimization
-    optimization.look()
+    trainer, progress = loop.trainer, loop.progress
     is_looked_at = trainer.should_stop or trainer.received_sigterm or trainer.fast_dev_run
-    if not (optimization.is_plain and is_grad_enabled()) or is_looked_at or loop.schedulers.follow_steps:
+    if is_looked_at or not is_grad_enabled() or loop.schedulers.follow_steps:
         return 0
     left = [
         loop.max_batches - 1 - progress.batches_ready,  # the last batch closes the epoch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -152,6 +154,11 @@ class ModelCheckpoint(Saving):
 
     # ---- hooks -------------------------------------------------------------------------------------------------------
 
+    @property
+    def idle_hooks(self) -> Collection[str]:
+        """Where only epochs count, batches need not be looked at."""
+        return () if self._triggers.act_inside_epochs else ("on_train_batch_end",)
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Choose the folder; before a fit, make sure that it can be written to."""
         folder = self.dirpath if self.dirpath is not None else default_folder(trainer)
@@ -167,14 +174,14 @@ class ModelCheckpoint(Saving):
         """Start the clock; the step that a resumed run begins with has been looked at before."""
         self._last_time_saved = time.monotonic()
         self._last_step_seen = trainer.global_step
+        if not self._looked_early:
+            trainer.before_batch(functools.partial(self._look_early, trainer), skip=1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when the number of steps or the time since the last checkpoint says so."""
-        if not self._looked_early:
-            self._look_early(trainer)
-        if self._triggers.act_inside_epochs and self._is_due_inside_epoch(trainer):
+        if self._is_due_inside_epoch(trainer):
             self._deferred = self._should_wait_for_validation(trainer)
             if not self._deferred:
                 self._save_all(trainer, at_step=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -10,7 +11,7 @@ from torchbus_hookspecs import Callback
 from torchbus_hookspecs.settings import validated
 
 from ._rates import Source, momentum_of, sources
-from ._records import current_step, is_train_step_due, require_listener, send
+from ._records import batches_to_record, current_step, is_train_step_due, require_listener, send
 
 if TYPE_CHECKING:
     from torchbus import LightningModule, Trainer
@@ -71,16 +72,8 @@ class LearningRateMonitor(Callback):
         self.lrs = {name: [] for source in self._sources for name, _ in source.groups()}
         self.last_momentum_values = dict.fromkeys(f"{name}-momentum" for name in self.lrs)
         self.last_weight_decay_values = dict.fromkeys(f"{name}-weight_decay" for name in self.lrs)
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Log what changes per step, if this step is logged."""
-        if self.logging_interval == "epoch" or not is_train_step_due(trainer):
-            return
-        step = current_step(trainer)
-        if step == self._last_step:
-            return
-        self._last_step = step
-        self._log(trainer, "step")
+        if self.logging_interval != "epoch":
+            self._wait(trainer, current_step(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what changes per epoch."""
@@ -89,13 +82,28 @@ class LearningRateMonitor(Callback):
 
     # ---- the work ----------------------------------------------------------------------------------------------------
 
+    def _wait(self, trainer: Trainer, step: int) -> None:
+        """Have the next step that is logged, from this one on, begin with a look at the rates."""
+        skip = batches_to_record(trainer, step)
+        if skip is not None:
+            trainer.before_batch(partial(self._log_step, trainer), skip)
+
+    def _log_step(self, trainer: Trainer) -> None:
+        """Log what changes per step, if the step that begins is logged."""
+        step = current_step(trainer)
+        is_due = is_train_step_due(trainer)
+        if is_due and step != self._last_step:
+            self._last_step = step
+            self._log(trainer, "step")
+        self._wait(trainer, step + is_due)
+
     def _log(self, trainer: Trainer, moment: Interval) -> None:
         record: dict[str, float] = {}
         for source in self._sources:
             # with an interval of one's own choice, the scheduler's does not matter
             if self.logging_interval is not None or moment in source.intervals:
                 self._read(source, record)
-        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in record.items()})
+        trainer.metrics.show({name: torch.tensor(value) for name, value in record.items()})
         send(trainer, record, current_step(trainer))
 
     def _read(self, source: Source, record: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from torchbus_hookspecs.events import LogMetrics, LogRecord
 if TYPE_CHECKING:
     from torchbus import Trainer
 
-__all__ = ["current_step", "is_due", "is_train_step_due", "require_listener", "send"]
+__all__ = ["batches_to_record", "current_step", "is_due", "is_train_step_due", "require_listener", "send"]
 
 
 def require_listener(owner: str, trainer: Trainer) -> None:
@@ -53,8 +53,16 @@ def is_train_step_due(trainer: Trainer) -> bool:
     return bool(every and (step + 1) % every == 0) or trainer.should_stop or bool(trainer.fast_dev_run)
 
 
+def batches_to_record(trainer: Trainer, step: int) -> int | None:
+    """How many batches there are, at least, before the next step from this one on that is logged; ``None``: there is none."""
+    every = trainer.log_every_n_steps
+    if trainer.should_stop or trainer.fast_dev_run:  # each is
+        return step - trainer.fit_loop.progress.batches_stepped
+    return every - 1 - step % every + step - trainer.fit_loop.progress.batches_stepped if every else None
+
+
 def send(trainer: Trainer, metrics: dict[str, float], step: int) -> None:
     """Give a record to all loggers. They write it with the next record of the trainer, or at the end."""
-    if metrics and _is_heard(trainer):
-        trainer.bus.emit(LogRecord(trainer, trainer.lightning_module, metrics, step))
-        trainer.bus.emit(LogMetrics(metrics, step))
+    if metrics:
+        trainer.bus.emitter(LogRecord)(trainer, trainer.lightning_module, metrics, step)
+        trainer.bus.emitter(LogMetrics)(metrics, step)

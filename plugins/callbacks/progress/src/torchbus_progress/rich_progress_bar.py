@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from torchbus_hookspecs import ProgressBar, hookimpl, validated
 from ._display import Display, Row
 from ._figures import written
 from ._live import LiveDisplay, standard_columns
+from ._pace import Pace
 from ._plain import PlainDisplay
 from .theme import DEFAULT_THEME, RichProgressBarTheme
 
@@ -29,7 +31,8 @@ class RichProgressBar(ProgressBar):
     """Shows how far a run is: live rows in a terminal, a line of plain text for each epoch elsewhere.
 
     The display is drawn by the clock: ten times a second at most, and for 2 % of the time at most. Between two drawings
-    a batch costs a counter and a look at the clock; metrics are not read.
+    metrics are not read, and the clock is looked at some forty times a second: training batches that are shorter than that cost
+    nothing, other batches a counter and a look at the clock.
     """
 
     def __init__(
@@ -128,20 +131,17 @@ class RichProgressBar(ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin a row: a run that is resumed within an epoch has no start of that epoch."""
         self._begin_epoch(trainer)
+        self._pace = Pace()
+        self._wait(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the epoch's row."""
         self._begin_epoch(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count."""
-        self._count(trainer, pl_module, "train", batch_idx + 1)
-
     @hookimpl(trylast=True)  # what others log when an epoch ends belongs to its line
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what the epoch, its validation included, came to."""
+        self._count_training(trainer)
         self._end(trainer, pl_module, "train")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -275,11 +275,26 @@ class RichProgressBar(ProgressBar):
             if display.is_due(done):
                 self._draw(trainer, pl_module)
 
+    def _wait(self, trainer: Trainer) -> None:
+        trainer.before_batch(partial(self._look, trainer), skip=self._pace.batches)
+
+    def _look(self, trainer: Trainer) -> None:
+        """Draw training if it is time, and look again when it may be."""
+        self._count_training(trainer)
+        self.refresh()
+        self._pace.keep(trainer.fit_loop.progress.total_batches)
+        self._wait(trainer)
+
+    def _count_training(self, trainer: Trainer) -> None:
+        if "train" in self._done:
+            self._done["train"] = trainer.fit_loop.progress.batches_done
+
     def _count_one(self, trainer: Trainer, pl_module: LightningModule, row: Row) -> None:
         self._count(trainer, pl_module, row, self._done.get(row, 0) + 1)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._display is not None:
+            self._count_training(trainer)
             self._display.draw(self._done, self._figures(trainer, pl_module))
 
     def _end(self, trainer: Trainer, pl_module: LightningModule, row: Row) -> None:

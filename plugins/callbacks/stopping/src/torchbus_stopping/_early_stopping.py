@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import warnings
 from collections.abc import Callable
@@ -108,18 +109,16 @@ class EarlyStopping(Callback):
         """Another entry point begins: the names of metrics have yet to be looked at."""
         self._looked_early = self._told_of_absence = False
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After the first batch, warn of a monitor that looks misspelt."""
         if not self._looked_early:
-            self._looked_early = look_early(type(self).__name__, self.monitor, trainer)
+            trainer.before_batch(functools.partial(self._look_early, trainer), skip=1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check after a validation; after that of the sanity check, warn of a monitor that looks misspelt."""
         if trainer.sanity_checking:
             # all that validation logs is known now, and is cleared before on_sanity_check_end
-            self._looked_early = look_early(type(self).__name__, self.monitor, trainer)
+            self._look_early(trainer)
         elif not self._checks_after_training(trainer):
             self._check(trainer)
 
@@ -130,6 +129,9 @@ class EarlyStopping(Callback):
             self._check(trainer)
 
     # ---- the check ---------------------------------------------------------------------------------------------------
+
+    def _look_early(self, trainer: Trainer) -> None:
+        self._looked_early = look_early(type(self).__name__, self.monitor, trainer)
 
     def _checks_after_training(self, trainer: Trainer) -> bool:
         if self._check_on_train_epoch_end is not None:

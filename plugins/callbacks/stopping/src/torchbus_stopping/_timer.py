@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -79,6 +80,11 @@ class Timer(Callback):
 
     # ---- hooks -------------------------------------------------------------------------------------------------------
 
+    @property
+    def idle_hooks(self) -> Collection[str]:
+        """Without a limit for steps to keep to, batches need not be looked at."""
+        return ("on_train_batch_end",) if self._limit_s is None or self._interval == "epoch" else ()
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A resumed run may have no time left at all."""
         # here already, so that not even the first batch is trained
@@ -112,7 +118,7 @@ class Timer(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the clock after a batch."""
-        if self._limit_s is not None and self._interval == "step":
+        if self._interval == "step":
             self._check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

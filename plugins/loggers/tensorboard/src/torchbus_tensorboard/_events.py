@@ -6,17 +6,17 @@ interpreter. Here events that come in quick succession are encoded and written t
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import socket
+import struct
 import time
 import weakref
 from collections.abc import Mapping
 
+import google_crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata  # type: ignore[import-untyped]
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
 from torch.utils.tensorboard import FileWriter, SummaryWriter
 
 __all__ = ["EventWriter"]
@@ -111,13 +111,22 @@ class EventFile:
 
 def _write(path: str, waiting: list[bytes | Scalars]) -> None:
     """Append records to the file, all at once: a process that is killed leaves no half of one."""
-    records = io.BytesIO()
-    writer = RecordWriter(records)
-    for one in waiting:
-        writer.write(one if isinstance(one, bytes) else _encoded(*one))
+    records = b"".join(_record(one if isinstance(one, bytes) else _encoded(*one)) for one in waiting)
     with open(path, "ab") as file:
-        file.write(records.getvalue())
+        file.write(records)
     waiting.clear()  # not before: where the disk is full, they are tried again
+
+
+def _record(content: bytes) -> bytes:
+    """A record of TensorFlow's format: length and content, each with a checksum (tensorflow/core/lib/io/record_writer.h)."""
+    length = struct.pack("<Q", len(content))
+    return b"".join((length, _checksum(length), content, _checksum(content)))
+
+
+def _checksum(content: bytes) -> bytes:
+    """CRC-32C, turned by 15 bits and moved: that of a text which contains checksums is no use otherwise."""
+    value = google_crc32c.value(content)
+    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _encoded(wall_time: float, step: int | None, values: Mapping[str, float]) -> bytes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,10 +105,13 @@ class TensorBoardLogger(FolderLogger):
             ValueError: a value is something else; the message names the metric.
             MisconfigurationException: the folder cannot be written to. What could not be written is tried again.
         """
-        if on_rank_zero():
-            labelled = self._labelled(metrics)
-            with self._reporting():
-                add_metrics(self._writer(), labelled, step)
+        if self._experiment is None and not on_rank_zero():
+            return
+        labelled = self._labelled(metrics)
+        try:
+            add_metrics(self._writer(), labelled, step)
+        except OSError as error:
+            raise self._unusable(self.log_dir, error) from error
 
     def log_hyperparams(
         self,
@@ -180,15 +181,10 @@ class TensorBoardLogger(FolderLogger):
         self.save()
         if self._experiment is not None:
             experiment, self._experiment = self._experiment, None
-            with self._reporting():
+            try:
                 experiment.close()
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._unusable(self.log_dir, error) from error
+            except OSError as error:
+                raise self._unusable(self.log_dir, error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # open files cannot travel; a copy opens an event file of its own in the same folder

@@ -132,8 +132,7 @@ class _Sampling:
         self._at(batches, self._measure_steps)
 
     def _at(self, batches: int, function: Callable[[], None]) -> None:
-        loop = self._trainer.fit_loop
-        loop.alarms.set(loop.progress.total_batches + batches, function)
+        self._trainer.before_batch(function, skip=batches)
 
     def _measure_steps(self) -> None:
         self._last_s = time.perf_counter()
