@@ -25,6 +25,21 @@ __all__ = ["DroppedMetrics", "Metrics", "warn_unattached"]
 _LISTS = (list, tuple)
 
 
+def _size_of_batch(results: Results) -> int:
+    """The size of the batch under way, found once for each; 1 between batches."""
+    batch = results.batch
+    if batch is None:
+        return 1
+    results.sized = batch
+    if batch.__class__ in _LISTS and batch:
+        first = batch[0]
+        # a batch as long as the one before needs no closer look
+        if first.__class__ is Tensor and first.ndim and first.size(0) == results.batch_size:
+            return results.batch_size
+    results.batch_size = extract_batch_size(batch)
+    return results.batch_size
+
+
 class Metrics:
     """The metrics of a trainer: what is being logged, and the three dictionaries that users read.
 
@@ -67,10 +82,10 @@ class Metrics:
             )
         hook = self.scope.hook
         entry = results.entries.get((hook, name, results.dataloader_idx))
-        if entry is None or entry.options != options or (entry.metric is not None and entry.metric is not value):
+        if entry is None or entry.options != options or entry.metric is not None:
             entry = self._entry(results, hook, name, value, LogOptions(*options), entry)
         if value.__class__ is Tensor:
-            if value.dim():
+            if value.ndim:
                 if value.numel() != 1:
                     refuse_shape(name, value)
                 value = value.reshape(())
@@ -92,34 +107,23 @@ class Metrics:
             if not entry.weighted:
                 batch_size = 1
             elif batch_size is None:
-                batch_size = results.batch_size if results.sized is results.batch else self._batch_size(results)
-            total = entry.total
-            if entry.is_sum and isinstance(total, Tensor) and isinstance(value, Tensor):
+                batch_size = results.batch_size if results.sized is results.batch else _size_of_batch(results)
+            running_sum = entry.running_sum
+            if running_sum is not None:
                 try:
-                    total.add_(value, alpha=batch_size)
+                    running_sum.add_(value, alpha=batch_size)
                     entry.weights += batch_size
                     return
                 except RuntimeError:  # it is on another device
                     pass
             entry.add(value, batch_size)
 
-    @staticmethod
-    def _batch_size(results: Results) -> int:
-        """The size of the batch under way, found once for each; 1 between batches."""
-        batch, size = results.batch, 0
-        if batch is None:
-            return 1
-        if batch.__class__ in _LISTS and batch and batch[0].__class__ is Tensor:
-            # a batch as long as the one before needs no closer look
-            shape = batch[0].shape
-            size = shape[0] if shape and shape[0] == results.batch_size else 0
-        results.sized, results.batch_size = batch, size or extract_batch_size(batch)
-        return results.batch_size
-
     def _entry(
         self, results: Results, hook: str, name: str, value: Any, options: LogOptions, known: Entry | None
     ) -> Entry:
         """The entry for a name that is new, or logged with other arguments or another metric than before."""
+        if known is not None and known.options == options and known.metric is value:
+            return known
         if not isinstance(name, str):
             raise TypeError(f"self.log(name={name!r}): the name must be a string, not {type(name).__name__}.")
         on_step, on_epoch = check_levels(hook, name, options.on_step, options.on_epoch)

@@ -7,7 +7,6 @@ the processor until somebody reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -43,13 +42,14 @@ class Entry:
     Attributes:
         last: the step's value, or the metric.
         total: what the epoch adds up to so far: a number while only numbers were logged.
+        running_sum: the same, where values may be added to it in place.
         weights: what a mean is divided by.
-        is_sum: whether ``total`` is a sum that a tensor may be added to in place.
     """
 
     __slots__ = (
         "attribute", "dataloader_idx", "dtype", "enable_graph", "is_restored", "is_sum", "last", "logger", "metric", "name",
-        "on_epoch", "on_step", "options", "prog_bar", "reduction", "suffix", "synchronise", "total", "weighted", "weights",
+        "on_epoch", "on_step", "options", "prog_bar", "reduction", "running_sum", "suffix", "synchronise", "total", "weighted",
+        "weights",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +91,7 @@ class Entry:
     def reset(self) -> None:
         self.last: Any = None
         self.total: Tensor | float | None = None
+        self.running_sum: Tensor | None = None
         self.weights = 0
         if self.metric is not None:
             self.metric.reset()
@@ -104,14 +105,17 @@ class Entry:
             return
         value = as_tensor(value, self.dtype)
         value = value if weight == 1 else value * weight
-        if total is None:
-            # not an inference tensor, which could not be added to outside of inference mode
-            with nullcontext() if self.enable_graph else torch.inference_mode(False):
-                self.total = value.clone()
-            return
-        total = as_tensor(total, self.dtype).to(value.device)
-        combine = {"min": torch.minimum, "max": torch.maximum}.get(self.reduction, torch.add)
-        self.total = combine(total, value)
+        if total is not None:
+            combine = {"min": torch.minimum, "max": torch.maximum}.get(self.reduction, torch.add)
+            value = combine(as_tensor(total, self.dtype).to(value.device), value)
+        self._keep(value)
+
+    def _keep(self, total: Tensor | float | None) -> None:
+        if isinstance(total, Tensor) and not self.enable_graph:
+            with torch.inference_mode(False):  # outside of it, nothing could be added to a tensor from inside
+                total = total.clone()
+        self.total = total
+        self.running_sum = total if self.is_sum and isinstance(total, Tensor) else None
 
     def step_value(self) -> Tensor | None:
         if self.metric is not None:
@@ -139,9 +143,8 @@ class Entry:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.is_restored = True
-        total = state["total"]
         self.last, self.weights = state["last"], state["weights"]
-        self.total = total.clone() if isinstance(total, Tensor) else total
+        self._keep(state["total"])
 
 
 class Results:
