@@ -31,6 +31,8 @@ WINDOW = 10
 """Steps of one sample."""
 PAUSE = 500
 """Batches from one sample to the next at least."""
+PAUSE_S = 1.0
+"""Seconds to the next look where steps are too short to judge: they are thousands then, and a look costs as much as one."""
 FIRST_COST_S = 0.01
 """What a sample is taken to cost before there was one: compiling the hooks of ten plugins twice, and some more."""
 
@@ -143,7 +145,7 @@ class _Sampling:
         now = time.perf_counter()
         step_s = (now - self._last_s) / WARM_UP
         if step_s < self._owner.min_step_s or not self._has_listeners() or self._trainer.bus.is_watched:
-            self.wait(PAUSE)
+            self.wait(max(PAUSE, int(PAUSE_S / max(step_s, 1e-6))))
             return
         one_costs = self._spent_s / self._num_samples if self._num_samples else FIRST_COST_S
         earliest_s = (self._spent_s + one_costs) / self._owner.cost
