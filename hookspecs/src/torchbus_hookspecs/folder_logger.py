@@ -103,6 +103,8 @@ class FolderLogger(Logger):
         return {f"{start}{name}": self._scalar(name, value) for name, value in metrics.items()}
 
     def _scalar(self, name: str, value: Any) -> Any:
+        if type(value) is float:  # what a trainer hands over
+            return value
         if isinstance(value, Mapping):
             return {str(inner): self._scalar(f"{name}/{inner}", one) for inner, one in value.items()}
         try:

@@ -188,18 +188,35 @@ def test_steps_from_purge_step_on_are_forgotten(tmp_path: Path) -> None:
     assert scalars(logger.log_dir)["a"] == [(0, 0), (1, 1), (2, 12), (3, 13)]
 
 
-def test_what_could_not_be_written_is_written_when_it_can(tmp_path: Path) -> None:
+def test_save_writes_what_waits(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
-    logger.log_metrics({"a": 0.0}, 0)
-    folder = Path(logger.log_dir)
-    folder.rename(tmp_path / "away")
-    time.sleep(0.2)
-    with pytest.raises(MisconfigurationException, match="TensorBoardLogger: cannot use the folder .*version_0"):
-        logger.log_metrics({"a": 1.0}, 1)
-    (tmp_path / "away").rename(folder)
-    logger.log_metrics({"a": 2.0}, 2)
+    for step in range(3):
+        logger.log_metrics({"a": float(step)}, step)
+    logger.save()
+    assert scalars(logger.log_dir)["a"] == [(0, 0), (1, 1), (2, 2)]
     logger.finalize("success")
-    assert scalars(folder)["a"] == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_what_could_not_be_written_is_written_when_it_can(tmp_path: Path) -> None:
+    full_disk = """
+import resource, torchbus
+logger.log_metrics({"a": 0.0}, 0)
+logger.save()
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+(file,) = __import__("pathlib").Path(logger.log_dir).glob("events*")
+resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, hard))
+try:
+    logger.log_metrics({"a": 1.0}, 1)
+    logger.save()
+except torchbus.MisconfigurationException as error:
+    assert "TensorBoardLogger: cannot use the folder" in str(error) and logger.log_dir in str(error), error
+else:
+    raise SystemExit("nothing was said")
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+logger.log_metrics({"a": 2.0}, 2)
+"""
+    assert run_script(tmp_path, full_disk) == 0
+    assert scalars(tmp_path / "torchbus_logs/version_0")["a"] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_a_pickled_logger_writes_to_the_same_folder(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """torch's ``SummaryWriter`` on an event file that is written without a thread. Knows nothing of torchbus.
 
 torch hands each event to a thread of its own, which opens and closes the file for it while the training step waits for the
-interpreter. Here events that come in quick succession are encoded and written together, which is a third of the work.
+interpreter. Here the events of a record are encoded and written together, which is a third of the work.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import socket
@@ -54,6 +55,11 @@ class EventWriter(SummaryWriter):
         """Write numbers by their names."""
         self._get_file_writer().event_writer.add_scalars(values, step)
 
+    def write_waiting(self) -> None:
+        """Write the events that wait for others."""
+        if self.file_writer is not None:
+            self.file_writer.event_writer.flush()
+
 
 class _Files(FileWriter):
     """What a ``SummaryWriter`` hands its events to, with another event file than torch's."""
@@ -76,8 +82,8 @@ class EventFile:
         self._written_at = 0.0
         self._waiting: list[bytes | Scalars] = []
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self._path = os.path.join(folder, name + filename_suffix)
-        self._close = weakref.finalize(self, _write, self._path, self._waiting)
+        self._file = open(os.path.join(folder, name + filename_suffix), "ab", buffering=0)  # noqa: SIM115  # for the run
+        self._close = weakref.finalize(self, _write_and_close, self._file, self._waiting)
         writer = SourceMetadata(writer="torchbus_tensorboard")
         self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2", source_metadata=writer))
 
@@ -102,19 +108,30 @@ class EventFile:
 
     def flush(self) -> None:
         """Write what waits."""
-        _write(self._path, self._waiting)
+        if self._waiting:
+            _write(self._file, self._waiting)
 
     def close(self) -> None:
         """Write what waits; nothing can be added any more."""
         self._close()
 
 
-def _write(path: str, waiting: list[bytes | Scalars]) -> None:
-    """Append records to the file, all at once: a process that is killed leaves no half of one."""
-    records = b"".join(_record(one if isinstance(one, bytes) else _encoded(*one)) for one in waiting)
-    with open(path, "ab") as file:
-        file.write(records)
+def _write(file: io.FileIO, waiting: list[bytes | Scalars]) -> None:
+    """Append records to the file, all or none: a half one would hide those that follow."""
+    left = b"".join(_record(one if isinstance(one, bytes) else _encoded(*one)) for one in waiting)
+    begin = file.tell()
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        file.truncate(begin)
+        raise
     waiting.clear()  # not before: where the disk is full, they are tried again
+
+
+def _write_and_close(file: io.FileIO, waiting: list[bytes | Scalars]) -> None:
+    with file:
+        _write(file, waiting)
 
 
 def _record(content: bytes) -> bytes:

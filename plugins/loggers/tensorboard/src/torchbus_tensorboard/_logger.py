@@ -169,12 +169,17 @@ class TensorBoardLogger(FolderLogger):
     def save(self) -> None:
         """Write hyperparameters to ``hparams.yaml``, which lies beside the events even if there are none.
 
-        Events are written as they come, those in quick succession together.
+        Events that wait are written as well.
 
         Raises:
             MisconfigurationException: the folder cannot be written to.
         """
         self._save_hparams(needed=self._experiment is not None)
+        if self._experiment is not None:
+            try:
+                self._experiment.write_waiting()
+            except OSError as error:
+                raise self._unusable(self.log_dir, error) from error
 
     def finalize(self, status: str) -> None:
         """Write what waits and close the event file. Logging may go on afterwards, in a further event file."""

@@ -25,7 +25,9 @@ def add_metrics(writer: EventWriter, metrics: Mapping[str, Any], step: int | Non
     """
     numbers = {}
     for name, value in metrics.items():
-        if isinstance(value, Mapping):
+        if type(value) is float:
+            numbers[name] = value
+        elif isinstance(value, Mapping):
             writer.add_scalars(name, {str(one): _number(f"{name}/{one}", value[one]) for one in value}, step)
         else:
             numbers[name] = float(_number(name, value))
