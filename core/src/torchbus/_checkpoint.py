@@ -108,13 +108,7 @@ def _plugin_states(trainer: Trainer) -> dict[str, Any]:
 
 def _asked(trainer: Trainer, name: str, hook: str, function: Callable[..., Any], *values: Any) -> Any:
     """Call one plugin by itself; a failure is treated as in any other hook."""
-    plugin = trainer.bus.plugins[name]
-    try:
-        return function(*values)
-    except BaseException as error:
-        if not trainer.bus.blamer(plugin, hook)(error):
-            raise
-        return None
+    return trainer.bus.call_as(trainer.bus.plugins[name], hook, function, *values)
 
 
 def find_checkpoint(trainer: Trainer, wanted: Any) -> str | None:

@@ -25,12 +25,11 @@ class Alarms:
         due: the count of batches at which the next call is due; infinite without one.
     """
 
-    __slots__ = ("_bus", "_calls", "_is_ringing", "_rung_at", "due")
+    __slots__ = ("_bus", "_calls", "_ringing_at", "due")
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._is_ringing = False
-        self._rung_at = 0
+        self._ringing_at: int | None = None
         self.due: int | float = float("inf")
         self._calls: list[tuple[int, Callable[[], None]]] = []
 
@@ -40,25 +39,24 @@ class Alarms:
         One that is set while alarms ring, rings one batch later at the earliest. A failure is that of the plugin whose
         method the function is; once that is switched off, it is not called.
         """
-        if self._is_ringing:
-            batches = max(batches, self._rung_at + 1)
+        if self._ringing_at is None:
+            self._bus.changes += 1  # the loop is on its way, perhaps beyond it
+        else:
+            batches = max(batches, self._ringing_at + 1)
         self._calls.append((batches, self._attributed(function)))
         self.due = min(self.due, batches)
-        if not self._is_ringing:
-            self._bus.changes += 1  # the loop is on its way, perhaps beyond it
 
     def ring(self, batches: int) -> None:
         """Call those that are due; they may set the next alarm."""
-        self._rung_at = batches
         due = [function for when, function in self._calls if when <= batches]
         self._calls = [one for one in self._calls if one[0] > batches]
         self.due = min((when for when, _ in self._calls), default=float("inf"))
-        self._is_ringing = True
+        self._ringing_at = batches
         try:
             for function in due:
                 function()
         finally:
-            self._is_ringing = False
+            self._ringing_at = None
 
     def clear(self) -> None:
         """Forget them all: they were those of another run."""
@@ -70,15 +68,9 @@ class Alarms:
         plugin = bus.record_of(getattr(method, "__self__", None))
         if plugin is None:
             return function
-        blame = bus.blamer(plugin, method.__name__)
 
         def call() -> None:
-            if bus.record_of(plugin.object) is not plugin:
-                return
-            try:
-                function()
-            except BaseException as error:
-                if not blame(error):
-                    raise
+            if bus.record_of(plugin.object) is plugin:
+                bus.call_as(plugin, method.__name__, function)
 
         return call

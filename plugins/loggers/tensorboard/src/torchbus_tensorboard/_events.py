@@ -101,14 +101,14 @@ class EventFile:
 
     def _add(self, item: bytes | Scalars) -> None:
         self._waiting.append(item)
-        now = time.monotonic()
-        if now - self._written_at >= self._wait_s or 0 < self._max_queue <= len(self._waiting):
-            self._written_at = now
+        since_s = time.monotonic() - self._written_at
+        if since_s >= self._wait_s or 0 < self._max_queue <= len(self._waiting):
             self.flush()
 
     def flush(self) -> None:
         """Write what waits."""
         if self._waiting:
+            self._written_at = time.monotonic()
             _write(self._file, self._waiting)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,10 +109,7 @@ class TensorBoardLogger(FolderLogger):
         if self._experiment is None and not on_rank_zero():
             return
         labelled = self._labelled(metrics)
-        try:
-            add_metrics(self._writer(), labelled, step)
-        except OSError as error:
-            raise self._unusable(self.log_dir, error) from error
+        self._told(add_metrics, self._writer(), labelled, step)
 
     def log_hyperparams(
         self,
@@ -176,20 +174,21 @@ class TensorBoardLogger(FolderLogger):
         """
         self._save_hparams(needed=self._experiment is not None)
         if self._experiment is not None:
-            try:
-                self._experiment.write_waiting()
-            except OSError as error:
-                raise self._unusable(self.log_dir, error) from error
+            self._told(self._experiment.write_waiting)
 
     def finalize(self, status: str) -> None:
         """Write what waits and close the event file. Logging may go on afterwards, in a further event file."""
         self.save()
         if self._experiment is not None:
             experiment, self._experiment = self._experiment, None
-            try:
-                experiment.close()
-            except OSError as error:
-                raise self._unusable(self.log_dir, error) from error
+            self._told(experiment.close)
+
+    def _told(self, write: Callable[..., object], *values: Any) -> None:
+        """Write; an ``OSError`` names logger and path. Unlike in ``_writing``, the folder is there."""
+        try:
+            write(*values)
+        except OSError as error:
+            raise self._unusable(self.log_dir, error) from error
 
     def __getstate__(self) -> dict[str, Any]:
         # open files cannot travel; a copy opens an event file of its own in the same folder
